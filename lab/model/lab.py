@@ -1,0 +1,333 @@
+"""A resolved lab: every name, address, link and route decided. This is what every other room reads.
+
+Built by `lab.model.resolve.resolve` from a `Topology`; pure data, equal for equal topology files. Only the standard
+library is imported here, because agents inside the nodes read `SiteConfig` from this module too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+from lab.model.check import Check
+
+SITE_PATH = Path("/etc/hnvlab/site.json")
+"""Where the engine leaves a site's `SiteConfig` in its container."""
+
+
+class NodeKind(StrEnum):
+    """What a node is; the value is what HNVLAB_KIND and `NodeIdentity.kind` say."""
+
+    CONTROLLER = "controller"
+    ROUTER = "router"
+    INTERNET = "internet"
+    HOST = "host"
+    GATEWAY = "gateway"
+    SITE = "site"
+    VM = "vm"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnd:
+    """One end of a veth pair.
+
+    Attributes:
+        node: name of the node whose namespace holds the end.
+        interface: name of the interface there, at most 15 characters.
+        mtu: in bytes.
+        mac: aa:bb:cc:dd:ee:ff; None: the kernel picks one.
+        alias: interface alias that marks a vport; None: no alias.
+        bridge: the bridge on the same node that the end is a port of; None: no bridge.
+    """
+
+    node: str
+    interface: str
+    mtu: int
+    mac: str | None = None
+    alias: str | None = None
+    bridge: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A veth pair between two nodes."""
+
+    first: LinkEnd
+    second: LinkEnd
+
+    @property
+    def ends(self) -> tuple[LinkEnd, LinkEnd]:
+        """Both ends."""
+        return self.first, self.second
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A bridge inside a node; its ports are the link ends that name it."""
+
+    name: str
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceAddress:
+    """An address with its prefix length on an interface of a node."""
+
+    interface: str
+    address: IPv4Interface
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A static route of a node; 0.0.0.0/0 is the default route."""
+
+    destination: IPv4Network
+    via: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """What a site's daemons must know: the content of /etc/hnvlab/site.json.
+
+    Attributes:
+        name: name of the site node.
+        lan_prefix: the site's own network, offered to the tenant by BGP.
+        lan_router: the site router's address on that network; BGP speaks from it.
+        wan_address: the site's public address: its IKE identity and source.
+        vip: the gateways' public address: the IKE peer.
+        shared_secret: IKE pre-shared key.
+        local_asn: the site's AS number.
+        peer_asn: the tenant's AS number.
+        compartment_address: the compartment's CA in the gateway subnet: the BGP neighbour.
+        router_id: BGP identifier of the site.
+        hold_time_s: BGP hold time to propose.
+    """
+
+    name: str
+    lan_prefix: str
+    lan_router: str
+    wan_address: str
+    vip: str
+    shared_secret: str
+    local_asn: int
+    peer_asn: int
+    compartment_address: str
+    router_id: str
+    hold_time_s: int
+
+    def to_json(self) -> str:
+        """The configuration as it stands in the file."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, path: Path = SITE_PATH) -> SiteConfig:
+        """Read the configuration of the site that this process runs on.
+
+        Raises:
+            FileNotFoundError: this node is no site.
+        """
+        return cls(**json.loads(path.read_text()))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One container of the lab.
+
+    Attributes:
+        name: unique in the lab; also the host name. The container is named LAB-NODE.
+        kind: decides capabilities, devices and services (`lab/plan/kinds.py`).
+        image: "fabric", "vm", "server" (built by hnvlab), or any Docker reference.
+        command: what runs; None: the image's own command.
+        environment: variables that the topology file gives.
+        dns: name servers.
+        files: absolute path in the container -> absolute path of the file on this machine.
+        interfaces: names of all interfaces and bridges, in the order in which they are made.
+        bridges: made before the links.
+        addresses: set after the links.
+        routes: set after the addresses.
+        sysctls: of the network namespace as a whole; set before any interface exists (Docker's `sysctls`).
+        interface_sysctls: set when the interfaces exist, before they are set up. IPv6's are skipped where the
+            kernel has no IPv6.
+        management: address on the management network; None: not on it.
+        site: configuration of a site; None: no site.
+    """
+
+    name: str
+    kind: NodeKind
+    image: str
+    command: tuple[str, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    dns: tuple[IPv4Address, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
+    interfaces: tuple[str, ...] = ()
+    bridges: tuple[Bridge, ...] = ()
+    addresses: tuple[InterfaceAddress, ...] = ()
+    routes: tuple[Route, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    interface_sysctls: Mapping[str, str] = field(default_factory=dict)
+    management: IPv4Address | None = None
+    site: SiteConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A network of the fabric: a bridge on the router node, which owns the first address."""
+
+    prefix: IPv4Network
+    router: IPv4Address
+    bridge: str
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """The hoster's own network.
+
+    Attributes:
+        pool_first, pool_last: the provider addresses that the Network Controller gives out, both included.
+        vip: the public address that all tenants' connections share.
+        controller, router, internet: names of the nodes.
+        controller_address: management address of the Network Controller.
+    """
+
+    management: Segment
+    provider: Segment
+    front_end: Segment
+    pool_first: IPv4Address
+    pool_last: IPv4Address
+    vip: IPv4Address
+    controller: str
+    router: str
+    internet: str
+    controller_address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A Hyper-V host."""
+
+    name: str
+    management: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A multitenant gateway; capacity in kbit/s."""
+
+    name: str
+    management: IPv4Address
+    front_end: IPv4Address
+    capacity_kbps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """A virtual subnet; `router` is its first address: the distributed router."""
+
+    name: str
+    vsid: int
+    prefix: IPv4Network
+    router: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Vm:
+    """A tenant's VM; its name is also its node's and its networkInterface's."""
+
+    name: str
+    host: str
+    subnet: str
+    address: IPv4Address
+    mac: str
+    dns: tuple[IPv4Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A site-to-site connection of a tenant.
+
+    Attributes:
+        peer: the site's public address.
+        bgp_peer: the site's BGP router; also the /32 that the connection routes statically.
+        bgp_peer_asn: the site's AS number.
+        outbound_kbps, inbound_kbps: bandwidth for each direction.
+    """
+
+    name: str
+    type: str
+    site: str
+    peer: IPv4Address
+    shared_secret: str
+    bgp_peer: IPv4Address
+    bgp_peer_asn: int
+    outbound_kbps: int
+    inbound_kbps: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantGateway:
+    """A tenant's way to the outside.
+
+    Attributes:
+        subnet: name of the gateway subnet.
+        address: the compartment's CA there.
+        asn: AS number of the tenant's BGP router.
+        hold_time_s: BGP hold time.
+    """
+
+    subnet: str
+    address: IPv4Address
+    asn: int
+    hold_time_s: int
+    connections: tuple[Connection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant with its VM network; `routing_domain` is a GUID in lower case, no braces."""
+
+    name: str
+    routing_domain: str
+    subnets: tuple[Subnet, ...]
+    vms: tuple[Vm, ...]
+    gateway: TenantGateway | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A whole lab.
+
+    Attributes:
+        name: of the lab; containers are named LAB-NODE.
+        nodes: by name, fabric first, in the order of the file.
+        links: all veth pairs.
+    """
+
+    name: str
+    fabric: Fabric
+    hosts: tuple[Host, ...]
+    gateways: tuple[Gateway, ...]
+    tenants: tuple[Tenant, ...]
+    nodes: Mapping[str, Node]
+    links: tuple[Link, ...]
+    checks: tuple[Check, ...]
+
+    def links_of(self, node: str) -> tuple[Link, ...]:
+        """The links that end at a node."""
+        return tuple(link for link in self.links if node in (link.first.node, link.second.node))
+
+    def tenant(self, name: str) -> Tenant:
+        """The tenant of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for tenant in self.tenants:
+            if tenant.name == name:
+                return tenant
+        raise KeyError(name)
