@@ -80,7 +80,7 @@ $(DEVELOP): $(BIN)/python pyproject.toml constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[node,dev]'
 	@touch $@ $(RUNTIME)
 
-# Debian starts what it installs; policy-rc.d keeps the machine's own services as they are.
+# Debian starts the services it installs, unless it believes to be in runlevel 1.
 system-packages:
 	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(TEST_PACKAGES) 2>/dev/null \
 	    | sed -n 's/^installed //p' | sort | comm -13 - <(printf '%s\n' $(TEST_PACKAGES) | sort)); \
