@@ -1,0 +1,200 @@
+"""The links of a lab as JSON-able data, and the module that a runner container executes.
+
+Everything is named by node; which network namespace belongs to a node (the one of its container's first
+process) is given beside the wiring, because it changes with each start of a container while the wiring does
+not. As root, `lab.engine.netlink.apply` is called in-process. For an ordinary user `lab/engine/runner.py`
+starts a container that runs this module: JSON on stdin, JSON on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lab.model.lab import Lab, LinkEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A network interface of a node: one end of a link.
+
+    Attributes:
+        node: name of the node.
+        name: name of the interface, at most 15 characters (IFNAMSIZ).
+        mac: hardware address, `aa:bb:cc:dd:ee:ff`; empty: the kernel's choice.
+        mtu: largest packet, in bytes, without the Ethernet header.
+        bridge: the bridge of the same node that the interface is a port of; empty: none.
+        alias: the interface's alias (`ifalias`); by it agents recognise their ports. Empty: none.
+        addresses: addresses with prefix length, `10.0.0.4/24`. Others that the interface has are left alone:
+            an agent may have set them.
+    """
+
+    node: str
+    name: str
+    mac: str = ""
+    mtu: int = 1500
+    bridge: str = ""
+    alias: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A veth pair between two nodes, made in place: neither end is ever in the machine's own namespace."""
+
+    a: Port
+    b: Port
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A learning bridge inside a node's namespace: a segment of the fabric or of a site's LAN."""
+
+    port: Port
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A static route of a node: `prefix` through the next hop `via`."""
+
+    node: str
+    prefix: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A setting of one of a node's interfaces, e.g. `net.ipv4.conf.eth0.rp_filter`.
+
+    Set when all interfaces exist and before they are up. Settings of a whole namespace are Docker's to set.
+    """
+
+    node: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Everything between and in the namespaces of a lab that the engine sets."""
+
+    bridges: tuple[Bridge, ...] = ()
+    links: tuple[Link, ...] = ()
+    routes: tuple[Route, ...] = ()
+    sysctls: tuple[Sysctl, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The wiring as JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Wiring:
+        """The wiring that `to_json` wrote.
+
+        Raises:
+            TypeError: the data has a field that no wiring has.
+        """
+        return cls(
+            bridges=tuple(Bridge(_port(item["port"])) for item in data["bridges"]),
+            links=tuple(Link(_port(item["a"]), _port(item["b"])) for item in data["links"]),
+            routes=tuple(Route(**item) for item in data["routes"]),
+            sysctls=tuple(Sysctl(**item) for item in data["sysctls"]),
+        )
+
+    def ports(self) -> tuple[Port, ...]:
+        """Every interface: bridges first, then both ends of each link."""
+        return tuple(b.port for b in self.bridges) + tuple(
+            end for link in self.links for end in (link.a, link.b)
+        )
+
+    def nodes(self) -> frozenset[str]:
+        """Names of all nodes whose namespaces the wiring touches."""
+        return frozenset(
+            [p.node for p in self.ports()] + [r.node for r in self.routes] + [s.node for s in self.sysctls]
+        )
+
+    def among(self, running: frozenset[str]) -> Wiring:
+        """The part of the wiring that needs no other node than those given."""
+        return Wiring(
+            bridges=tuple(b for b in self.bridges if b.port.node in running),
+            links=tuple(item for item in self.links if {item.a.node, item.b.node} <= running),
+            routes=tuple(r for r in self.routes if r.node in running),
+            sysctls=tuple(s for s in self.sysctls if s.node in running),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an application of a wiring did.
+
+    Attributes:
+        changes: one line for each thing that was not yet as wanted; empty when all stood already.
+    """
+
+    changes: tuple[str, ...] = field(default=())
+
+
+def of(lab: Lab) -> Wiring:
+    """What the engine wires for a resolved lab."""
+    addresses: dict[tuple[str, str], list[str]] = {}
+    for node in lab.nodes.values():
+        for item in node.addresses:
+            addresses.setdefault((node.name, item.interface), []).append(str(item.address))
+
+    def port(end: LinkEnd) -> Port:
+        return Port(
+            node=end.node,
+            name=end.interface,
+            mac=end.mac or "",
+            mtu=end.mtu,
+            bridge=end.bridge or "",
+            alias=end.alias or "",
+            addresses=tuple(addresses.get((end.node, end.interface), ())),
+        )
+
+    nodes = lab.nodes.values()
+    return Wiring(
+        bridges=tuple(
+            Bridge(port(LinkEnd(node.name, bridge.name, bridge.mtu)))
+            for node in nodes
+            for bridge in node.bridges
+        ),
+        links=tuple(Link(port(link.first), port(link.second)) for link in lab.links),
+        routes=tuple(
+            Route(node.name, str(route.destination), str(route.via))
+            for node in nodes
+            for route in node.routes
+        ),
+        sysctls=tuple(
+            Sysctl(node.name, key, value) for node in nodes for key, value in node.interface_sysctls.items()
+        ),
+    )
+
+
+def _port(data: Mapping[str, Any]) -> Port:
+    return Port(**{**data, "addresses": tuple(data["addresses"])})
+
+
+def main() -> int:
+    """Apply the wiring that stands on stdin; answer on stdout with the changes, or with the error.
+
+    stdin: `{"wiring": …, "pids": {NODE: PID}}`. stdout: `{"changes": […]}` or `{"error": "…"}`.
+    """
+    from lab.engine import netlink
+
+    request = json.load(sys.stdin)
+    try:
+        netlink.writable_sysctls()
+        outcome = netlink.apply(Wiring.from_json(request["wiring"]), request["pids"])
+    except (OSError, netlink.WiringError) as error:
+        json.dump({"error": str(error)}, sys.stdout)
+        return 1
+    json.dump({"changes": list(outcome.changes)}, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
