@@ -1,7 +1,7 @@
 """A resolved lab: every name, address, link and route decided. This is what every other room reads.
 
-Built by `lab.model.resolve.resolve` from a `Topology`; pure data, equal for equal topology files. Only the standard
-library is imported here, because agents inside the nodes read `SiteConfig` from this module too.
+Built by `lab.model.resolve.resolve` from a `Topology`; pure data, equal for equal topology files. Only the
+standard library is imported here, because agents inside the nodes read `SiteConfig` from this module too.
 """
 
 from __future__ import annotations

@@ -1,0 +1,52 @@
+"""Arithmetic of networks, as HNV wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+
+def router_of(prefix: IPv4Network) -> IPv4Address:
+    """The network's first address.
+
+    In a virtual subnet it is the distributed router's and cannot be configured otherwise (Microsoft, "Hyper-V
+    Network Virtualization technical details"); elsewhere the segment's router follows the same rule.
+    """
+    return prefix.network_address + 1
+
+
+def compartment_of(prefix: IPv4Network) -> IPv4Address:
+    """The tenant's compartment in its gateway subnet: the first address after the router's."""
+    return prefix.network_address + 2
+
+
+def host_count(prefix: IPv4Network) -> int:
+    """How many addresses of a network a node can have; the router's is one of them."""
+    return prefix.num_addresses - 2
+
+
+def unusable(address: IPv4Address, prefix: IPv4Network) -> str:
+    """Why a node cannot have an address in a network, as the end of a sentence; empty: it can."""
+    if address not in prefix:
+        return f"is not in {prefix}"
+    if address == prefix.network_address:
+        return f"is the network address of {prefix}"
+    if address == prefix.broadcast_address:
+        return f"is the broadcast address of {prefix}"
+    if address == router_of(prefix):
+        return f"is the first address of {prefix}, which is the router's"
+    return ""
+
+
+def hosts_of(prefix: IPv4Network) -> Iterator[IPv4Address]:
+    """Every address of a network that a node can have, from the first, however large the network is."""
+    return (prefix.network_address + offset for offset in range(1, host_count(prefix) + 1))
+
+
+def other_host(interface: IPv4Interface) -> IPv4Address:
+    """The far end of a point-to-point network: the lowest address that is not this end's.
+
+    Raises:
+        StopIteration: the network has no room for a second address.
+    """
+    return next(address for address in interface.network.hosts() if address != interface.ip)

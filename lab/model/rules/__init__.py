@@ -1,0 +1,25 @@
+"""What a lab must satisfy beyond the types of its fields: one small function for each rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from lab.model.codes import Finding
+from lab.model.rules import checks, fabric, names, references, sites, tenants
+from lab.model.topology import Topology
+
+Rule = Callable[[Topology], Iterator[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    *names.RULES,
+    *references.RULES,
+    *fabric.RULES,
+    *tenants.RULES,
+    *sites.RULES,
+    *checks.RULES,
+)
+
+
+def broken_rules(topology: Topology) -> list[Finding]:
+    """Everything in a topology that breaks a rule."""
+    return [finding for rule in RULES for finding in rule(topology)]

@@ -1,0 +1,78 @@
+"""Names and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lab.model.codes import Code, Finding, Path
+from lab.model.topology import Machine, Topology
+
+MAX_HOST_NAME = 63
+"""Of a DNS label (RFC 1035 section 2.3.4): LAB-NODE is one."""
+
+
+def nodes(topology: Topology) -> Iterator[tuple[str, Path]]:
+    """Every node's name, with the place that gives it, in the order of the lab."""
+    fabric = topology.fabric
+    yield fabric.controller, ("fabric", "controller")
+    yield fabric.router, ("fabric", "router")
+    yield fabric.internet, ("fabric", "internet")
+    yield from ((name, ("hosts", name)) for name in topology.hosts)
+    yield from ((name, ("gateways", name)) for name in topology.gateways)
+    yield from ((name, ("sites", name)) for name in topology.sites)
+    for tenant, spec in topology.tenants.items():
+        yield from ((name, ("tenants", tenant, "vms", name)) for name in spec.vms)
+    for site, site_spec in topology.sites.items():
+        yield from ((name, ("sites", site, "servers", name)) for name in site_spec.servers)
+
+
+def unique_node_names(topology: Topology) -> Iterator[Finding]:
+    """All containers of a lab share one name space."""
+    seen: dict[str, Path] = {}
+    for name, path in nodes(topology):
+        if name in seen:
+            yield Finding(
+                Code.DUPLICATE_NODE,
+                path,
+                f"`{name}` is the name of two nodes",
+                "every node of the lab has a name of its own",
+                f"the other one is {' / '.join(map(str, seen[name]))}",
+            )
+        seen.setdefault(name, path)
+
+
+def short_node_names(topology: Topology) -> Iterator[Finding]:
+    """LAB-NODE names the container and must be a host name."""
+    for name, path in nodes(topology):
+        whole = f"{topology.lab}-{name}"
+        if len(whole) > MAX_HOST_NAME:
+            yield Finding(
+                Code.LONG_NAME,
+                path,
+                f"`{whole}` has {len(whole)} characters",
+                f"LAB-NODE has at most {MAX_HOST_NAME}",
+                "shorten the name of the lab or of the node",
+            )
+
+
+def existing_files(topology: Topology) -> Iterator[Finding]:
+    """What stands under `files:` is copied into the container, so it must be there."""
+    for path, machine in _machines(topology):
+        for target, source in machine.files.items():
+            if not source.is_file():
+                yield Finding(
+                    Code.MISSING_FILE,
+                    (*path, "files", target),
+                    f"there is no file {source}",
+                    "a file, relative to the topology file",
+                )
+
+
+def _machines(topology: Topology) -> Iterator[tuple[Path, Machine]]:
+    for tenant, spec in topology.tenants.items():
+        yield from ((("tenants", tenant, "vms", name), vm) for name, vm in spec.vms.items())
+    for site, site_spec in topology.sites.items():
+        yield from ((("sites", site, "servers", name), server) for name, server in site_spec.servers.items())
+
+
+RULES = (unique_node_names, short_node_names, existing_files)

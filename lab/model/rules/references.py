@@ -1,0 +1,52 @@
+"""References: whatever one part of the file names must stand in another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from lab.model.codes import Code, Finding, Path, did_you_mean
+from lab.model.rules.names import nodes
+from lab.model.topology import Topology
+
+
+def _reference(kind: str, name: str, known: Collection[str], path: Path) -> Iterator[Finding]:
+    if name not in known:
+        yield Finding(
+            Code.REFERENCE,
+            path,
+            f"there is no {kind} `{name}`",
+            f"the name of a {kind}",
+            did_you_mean(name, known),
+        )
+
+
+def tenant_references(topology: Topology) -> Iterator[Finding]:
+    """VMs name hosts and subnets; gateways name subnets and sites."""
+    for name, tenant in topology.tenants.items():
+        for vm, spec in tenant.vms.items():
+            path = ("tenants", name, "vms", vm)
+            yield from _reference("host", spec.host, topology.hosts, (*path, "host"))
+            yield from _reference("subnet", spec.subnet, tenant.subnets, (*path, "subnet"))
+        if tenant.gateway is None:
+            continue
+        above = ("tenants", name, "gateway")
+        yield from _reference("subnet", tenant.gateway.subnet, tenant.subnets, (*above, "subnet"))
+        for connection, link in tenant.gateway.connections.items():
+            yield from _reference(
+                "site", link.site, topology.sites, (*above, "connections", connection, "site")
+            )
+
+
+def check_references(topology: Topology) -> Iterator[Finding]:
+    """Checks name nodes, hosts and tenants."""
+    known = [name for name, _ in nodes(topology)]
+    for index, check in enumerate(topology.checks):
+        if check.from_ is not None:
+            yield from _reference("node", check.from_, known, ("checks", index, "from"))
+        if check.policy is not None:
+            path = ("checks", index, "policy")
+            yield from _reference("host", check.policy.host, topology.hosts, (*path, "host"))
+            yield from _reference("tenant", check.policy.tenant, topology.tenants, (*path, "tenant"))
+
+
+RULES = (tenant_references, check_references)

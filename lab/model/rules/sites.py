@@ -1,0 +1,137 @@
+"""Sites and the connections that lead to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from lab.model.codes import Code, Finding
+from lab.model.networks import unusable
+from lab.model.topology import Topology
+
+
+def one_connection_a_site(topology: Topology) -> Iterator[Finding]:
+    """Tenants share one VIP and are told apart by the peer's address: a site belongs to one connection."""
+    users: dict[str, str] = {}
+    for name, tenant in topology.tenants.items():
+        for connection, spec in (tenant.gateway.connections if tenant.gateway else {}).items():
+            if spec.site in users:
+                yield Finding(
+                    Code.SITE_TWICE,
+                    ("tenants", name, "gateway", "connections", connection, "site"),
+                    f"`{spec.site}` is already the site of {users[spec.site]}",
+                    "one connection for each site: the gateway tells tenants apart by the site's address",
+                )
+            users.setdefault(spec.site, f"{name}/{connection}")
+    for site in topology.sites:
+        if site not in users:
+            yield Finding(
+                Code.SITE_UNUSED,
+                ("sites", site),
+                f"no tenant has a connection to `{site}`",
+                "a connection with its shared secret",
+                f"add `{site}: {{type: ipsec, site: {site}, shared-secret: …}}` to a tenant's gateway",
+            )
+
+
+def wan_addresses(topology: Topology) -> Iterator[Finding]:
+    """Each site has a public network of its own with the internet."""
+    for site, spec in topology.sites.items():
+        network = spec.wan.network
+        reserved = {network.network_address, network.broadcast_address} if network.prefixlen < 31 else set()
+        if spec.wan.ip in reserved or network.prefixlen == 32:
+            yield Finding(
+                Code.WAN,
+                ("sites", site, "wan"),
+                f"{spec.wan} leaves no address for the internet"
+                if network.prefixlen == 32
+                else f"{spec.wan.ip} is not a host address of {network}",
+                "a host address of a network with room for two, such as 198.51.100.2/30",
+            )
+
+
+def public_networks_apart(topology: Topology) -> Iterator[Finding]:
+    """The internet tells public networks apart."""
+    fabric = topology.fabric
+    public = {
+        ("fabric", "front-end", "prefix"): fabric.front_end.prefix,
+        ("fabric", "transit", "prefix"): fabric.transit.prefix,
+    } | {("sites", site, "wan"): spec.wan.network for site, spec in topology.sites.items()}
+    for (first, one), (second, other) in combinations(public.items(), 2):
+        if second[0] == "sites" and one.overlaps(other):
+            yield Finding(
+                Code.WAN_OVERLAP,
+                second,
+                f"{other} overlaps {one} of {' / '.join(first[:2])}",
+                "every site has a public network of its own",
+            )
+
+
+def server_addresses(topology: Topology) -> Iterator[Finding]:
+    """A server's address: in the site's network, not reserved, its own."""
+    for site, spec in topology.sites.items():
+        seen: dict[str, str] = {}
+        for server, machine in spec.servers.items():
+            path = ("sites", site, "servers", server, "address")
+            address = str(machine.address)
+            if why := unusable(machine.address, spec.lan.prefix):
+                code = Code.RESERVED if machine.address in spec.lan.prefix else Code.OUTSIDE
+                yield Finding(
+                    code, path, f"{address} {why}", f"a host address of {spec.lan.prefix}, not its first"
+                )
+            if address in seen:
+                message = f"`{seen[address]}` has {address} already"
+                yield Finding(Code.DUPLICATE_ADDRESS, path, message, f"each address once in `{site}`")
+            seen.setdefault(address, server)
+
+
+def lans_apart(topology: Topology) -> Iterator[Finding]:
+    """A site's network must differ from what its router and its tenant also route to."""
+    front_end = topology.fabric.front_end.prefix
+    for site, spec in topology.sites.items():
+        for what, other in (
+            ("its own public network", spec.wan.network),
+            ("the front-end network", front_end),
+        ):
+            if spec.lan.prefix.overlaps(other):
+                message = f"{spec.lan.prefix} overlaps {what} {other}"
+                yield Finding(Code.LAN_OVERLAP, ("sites", site, "lan", "prefix"), message)
+    for name, tenant in topology.tenants.items():
+        inside = {f"subnet `{subnet}`": spec.prefix for subnet, spec in tenant.subnets.items()}
+        for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
+            if link.site not in topology.sites:
+                continue
+            lan = topology.sites[link.site].lan.prefix
+            for what, other in inside.items():
+                if lan.overlaps(other):
+                    yield Finding(
+                        Code.LAN_OVERLAP,
+                        ("sites", link.site, "lan", "prefix"),
+                        f"{lan} of `{link.site}` overlaps {other} of {what} of tenant `{name}`",
+                        "a tenant's subnets and its sites' networks do not overlap",
+                    )
+            inside[f"site `{link.site}` ({connection})"] = lan
+
+
+def different_asns(topology: Topology) -> Iterator[Finding]:
+    """Compartment and site speak external BGP."""
+    for name, tenant in topology.tenants.items():
+        for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
+            site = topology.sites.get(link.site)
+            if tenant.gateway and site and site.asn == tenant.gateway.asn:
+                yield Finding(
+                    Code.SAME_ASN,
+                    ("sites", link.site, "asn"),
+                    f"`{link.site}` and tenant `{name}` are both AS {site.asn} (connection `{connection}`)",
+                    "two AS numbers: they speak external BGP",
+                )
+
+
+RULES = (
+    one_connection_a_site,
+    wan_addresses,
+    public_networks_apart,
+    server_addresses,
+    lans_apart,
+    different_asns,
+)

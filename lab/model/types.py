@@ -1,0 +1,184 @@
+"""The field types of a topology file: strict, with messages that say what was expected."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from lab.model.codes import Code
+
+VSID_MIN, VSID_MAX = 4096, 16_777_214
+"""0 to 0xFFF are reserved, 0xFFFFFF is the vendor's (RFC 7637 section 3.4); Microsoft's cmdlets agree."""
+ENCAPSULATION_BYTES = 42
+"""Outer IPv4, GRE with key, inner Ethernet (RFC 7637 section 3.2): 20 + 8 + 14."""
+VM_MTU = 1500
+LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_MAC = re.compile(r"([0-9a-f]{2})[-:]?" * 5 + r"([0-9a-f]{2})")
+_OCTET = r"(25[0-5]|2[0-4]\d|1?\d?\d)"
+_IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
+
+
+def refusal(code: Code, message: str, expected: str, hint: str = "") -> PydanticCustomError:
+    """A validation error that carries one of our codes."""
+    shown = message.replace("{", "{{").replace("}", "}}")
+    return PydanticCustomError(code.code, "{text}", {"text": shown, "expected": expected, "hint": hint})
+
+
+def _name(value: Any) -> str:
+    expected = "a DNS label: lower-case letters, digits and inner hyphens, at most 63 (RFC 1123 section 2.1)"
+    if not isinstance(value, str):
+        raise refusal(Code.NAME, f"{value!r} is no name", expected, "put it in quotes")
+    if not re.fullmatch(LABEL, value):
+        better = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:63]
+        raise refusal(Code.NAME, f"`{value}` is no name", expected, f"write `{better}`" if better else "")
+    return value
+
+
+def _address(value: Any) -> IPv4Address:
+    expected = "an IPv4 address such as 10.0.0.4"
+    try:
+        address = IPv4Address(_text(value, Code.ADDRESS, expected))
+    except ValueError:
+        hint = "leave the prefix length away" if "/" in str(value) else ""
+        raise refusal(Code.ADDRESS, f"`{value}` is no IPv4 address", expected, hint) from None
+    if not _is_unicast(address):
+        raise refusal(Code.ADDRESS, f"{address} is no address of a host", expected)
+    return address
+
+
+def _prefix(value: Any) -> IPv4Network:
+    expected = "an IPv4 network such as 10.0.0.0/24, at most /30"
+    text = _text(value, Code.PREFIX, expected)
+    try:
+        network = IPv4Network(text, strict=False)
+    except ValueError:
+        raise refusal(Code.PREFIX, f"`{value}` is no IPv4 network", expected) from None
+    if "/" not in text or network.prefixlen > 30:
+        raise refusal(Code.PREFIX, f"`{value}` has no room for a router and a host", expected)
+    if IPv4Interface(text).ip != network.network_address:
+        raise refusal(Code.PREFIX, f"`{value}` has host bits set", expected, f"write {network}")
+    if not _is_unicast(network.network_address):
+        raise refusal(Code.PREFIX, f"{network} holds no addresses of hosts", expected)
+    return network
+
+
+def _route_prefix(value: Any) -> IPv4Network:
+    expected = "an IPv4 prefix such as 192.168.50.0/24"
+    try:
+        return IPv4Network(_text(value, Code.PREFIX, expected))
+    except ValueError:
+        raise refusal(Code.PREFIX, f"`{value}` is no IPv4 prefix", expected) from None
+
+
+def _interface(value: Any) -> IPv4Interface:
+    expected = "an IPv4 address with its prefix length, such as 198.51.100.2/30"
+    text = _text(value, Code.ADDRESS, expected)
+    try:
+        interface = IPv4Interface(text)
+    except ValueError:
+        raise refusal(Code.ADDRESS, f"`{value}` is no address with a prefix length", expected) from None
+    if "/" not in text or not _is_unicast(interface.ip):
+        raise refusal(Code.ADDRESS, f"`{value}` is no address of a host with a prefix length", expected)
+    return interface
+
+
+def _mac(value: Any) -> str:
+    expected = "a unicast MAC address such as 00-15-5D-0A-00-04"
+    found = _MAC.fullmatch(_text(value, Code.MAC, expected).lower())
+    if not found:
+        raise refusal(Code.MAC, f"`{value}` is no MAC address", expected)
+    mac = ":".join(found.groups())
+    if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        raise refusal(Code.MAC, f"{mac} is no unicast MAC address", expected, "the first octet must be even")
+    return mac
+
+
+def _guid(value: Any) -> str:
+    expected = "a GUID such as 5d0c4d4a-0b1e-4000-8000-0000000000b1"
+    text = _text(value, Code.GUID, expected).strip("{}").lower()
+    try:
+        guid = uuid.UUID(text)
+    except ValueError:
+        raise refusal(Code.GUID, f"`{value}` is no GUID", expected) from None
+    if str(guid) != text or guid.int == 0:
+        raise refusal(Code.GUID, f"`{value}` is no GUID", expected)
+    return text
+
+
+def _asn(value: Any) -> int:
+    expected = "a private AS number: 64512 to 65534, or 4200000000 to 4294967294 (RFC 6996 section 5)"
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise refusal(Code.ASN, f"`{value}` is no AS number", expected)
+    if not (64_512 <= value <= 65_534 or 4_200_000_000 <= value <= 4_294_967_294):
+        raise refusal(Code.ASN, f"{value} is no private AS number", expected)
+    return value
+
+
+def _word(value: Any) -> str:
+    """Texts of commands and environments: a number there is meant as its digits."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise refusal(Code.VALUE, f"{value!r} is no text", "a text", "put it in quotes")
+    return str(value)
+
+
+def _text(value: Any, code: Code, expected: str) -> str:
+    if not isinstance(value, str):
+        raise refusal(code, f"`{value}` is no text", expected)
+    return value
+
+
+def _is_unicast(address: IPv4Address) -> bool:
+    return not (
+        address.is_multicast
+        or address.is_loopback
+        or address.is_link_local
+        or address.is_unspecified
+        or int(address) >> 28 == 0xF
+        or int(address) >> 24 == 0
+    )
+
+
+def _schema(pattern: str, **extra: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", **extra})
+
+
+def _nothing_is_empty(value: Any) -> Any:
+    """`hv01:` with nothing behind it means a host without options."""
+    return {} if value is None else value
+
+
+def _length(maximum: int) -> str:
+    return "(" + "|".join(str(n) for n in range(maximum, -1, -1)) + ")"
+
+
+Name = Annotated[str, BeforeValidator(_name), _schema(LABEL)]
+Address = Annotated[IPv4Address, BeforeValidator(_address), _schema(_IPV4)]
+Prefix = Annotated[IPv4Network, BeforeValidator(_prefix), _schema(rf"{_IPV4}/{_length(30)}")]
+RoutePrefix = Annotated[IPv4Network, BeforeValidator(_route_prefix), _schema(rf"{_IPV4}/{_length(32)}")]
+Interface = Annotated[IPv4Interface, BeforeValidator(_interface), _schema(rf"{_IPV4}/{_length(32)}")]
+Mac = Annotated[str, BeforeValidator(_mac), _schema(r"[0-9A-Fa-f]{2}([-:]?[0-9A-Fa-f]{2}){5}")]
+Guid = Annotated[
+    str, BeforeValidator(_guid), _schema(r"\{?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?")
+]
+Asn = Annotated[
+    int,
+    BeforeValidator(_asn),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 64512, "maximum": 65534},
+                {"type": "integer", "minimum": 4200000000, "maximum": 4294967294},
+            ]
+        }
+    ),
+]
+Word = Annotated[str, BeforeValidator(_word), WithJsonSchema({"type": ["string", "number"]})]
+Vsid = Annotated[int, Strict(), Field(ge=VSID_MIN, le=VSID_MAX)]
+Kbps = Annotated[int, Strict(), Field(ge=1, le=4_294_967_295)]
+Port = Annotated[int, Strict(), Field(ge=1, le=65_535)]
+EmptyAsMapping = BeforeValidator(_nothing_is_empty)
