@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from lab.engine.events import Events, LogLine, Note
+from lab.engine.events import Events, Note
+from lab.engine.process import CommandFailedError, follow
 from lab.engine.state import private_directory, write_private
 from lab.errors import Problem, UnfitEnvironmentError
 
@@ -193,30 +194,9 @@ def _await_end(pid: int, started: object) -> None:
 
 
 def _run(command: list[str], events: Events, environment: Mapping[str, str] | None = None) -> None:
-    """Run a command, each of its lines an event.
-
-    Raises:
-        UnfitEnvironmentError: it failed.
-    """
-    lines: list[str] = []
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=environment,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            events(LogLine(command[0], lines[-1]))
-    if process.returncode != 0:
+    try:
+        follow(command, events, environment)
+    except CommandFailedError as error:
         raise UnfitEnvironmentError(
-            Problem(
-                code="HNV-ENG-005",
-                message=f"{' '.join(command)} failed (exit {process.returncode})",
-                hint="its last words:\n" + "\n".join(lines[-10:]),
-            )
-        )
+            Problem(code="HNV-ENG-005", message=str(error), hint="its last words:\n" + error.last_words)
+        ) from error
