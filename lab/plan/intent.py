@@ -1,9 +1,10 @@
 """The tenants' intent as REST resources of the Network Controller: what `hnvlab up` PUTs, in this order.
 
 Shapes: MS-NCNBI section 3.1.5 and the write shapes of SDN Express. Resource ids are the names of the topology
-file; references are `{"resourceRef": "/virtualNetworks/blue/subnets/gateway"}`. Children stand in their parent's
-body, so that each PUT is whole and a second one changes nothing. Extensions to Microsoft's shape, because a lab
-wants to choose what the product decides alone: `routingDomainId`, `virtualSubnetId`, `holdTimeSeconds`.
+file; references are `{"resourceRef": "/virtualNetworks/blue/subnets/gateway"}`. Children stand in their
+parent's body, so that each PUT is whole and a second one changes nothing. Extensions to Microsoft's shape,
+because a lab wants to choose what the product decides alone: `routingDomainId`, `virtualSubnetId`,
+`holdTimeSeconds`.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def _bgp_router(gateway: TenantGateway) -> dict[str, Any]:
 
 
 def _network_connection(connection: Connection) -> dict[str, Any]:
-    """A connection; without its static route to the BGP peer the product reports PolicyConfigurationFailure."""
+    """Without its static route to the BGP peer, the product reports PolicyConfigurationFailure."""
     return {
         "connectionType": "IPSec",
         "outboundKiloBitsPerSecond": connection.outbound_kbps,
