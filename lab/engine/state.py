@@ -54,11 +54,9 @@ class LabRecord:
 
     Attributes:
         topology: the file that it was made from, absolute.
-        api_port: port on 127.0.0.1 under which the Network Controller's API is reached.
     """
 
     topology: Path
-    api_port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class LabState:
     def save(self, record: LabRecord) -> None:
         """Remember the lab."""
         private_directory(self.directory)
-        content = {"topology": str(record.topology), "api_port": record.api_port}
+        content = {"topology": str(record.topology)}
         write_private(self.directory / "lab.json", json.dumps(content).encode())
 
     def load(self) -> LabRecord | None:
@@ -90,7 +88,7 @@ class LabState:
             content = json.loads((self.directory / "lab.json").read_bytes())
         except FileNotFoundError:
             return None
-        return LabRecord(Path(content["topology"]), int(content["api_port"]))
+        return LabRecord(Path(content["topology"]))
 
     def remove(self) -> bool:
         """Forget the lab; True: there was something to forget."""
