@@ -1,0 +1,1 @@
+"""Benchmarks: ratios to a baseline that is measured in the same run, never an assertion."""
