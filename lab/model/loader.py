@@ -64,11 +64,13 @@ def parse_topology(text: str, name: str, base: FilePath) -> Topology:
 
 
 def _problems(findings: Iterable[Finding], document: Document, name: str) -> list[Problem]:
-    ordered = sorted(set(findings), key=lambda finding: document.line(finding.path))
-    return [
+    """The findings with their lines, in the order of lines; what an alias repeats is said once."""
+    ordered = sorted(findings, key=lambda finding: document.line(finding.path))
+    found = (
         Problem(f.code.code, f.message, f"{name}:{document.line(f.path)}", f.expected, f.hint)
         for f in ordered
-    ]
+    )
+    return list(dict.fromkeys(found))
 
 
 def _typed(data: dict[str, Any], base: FilePath) -> tuple[Topology | None, list[Finding]]:
@@ -81,17 +83,15 @@ def _typed(data: dict[str, Any], base: FilePath) -> tuple[Topology | None, list[
     try:
         return Topology.model_validate(data, context=context), []
     except ValidationError as error:
-        findings = [_finding(item) for item in error.errors(include_url=False)]
-        unknown = [tuple(item["loc"]) for item in error.errors() if item["type"] == "extra_forbidden"]
+        errors = error.errors(include_url=False)
+        unknown = [_finding(item) for item in errors if item["type"] == "extra_forbidden"]
     mended = copy.deepcopy(data)
-    for path in unknown:
-        _mend(mended, path)
+    for finding in unknown:
+        _mend(mended, finding.path)
     try:
-        return Topology.model_validate(mended, context=context), findings
+        return Topology.model_validate(mended, context=context), unknown
     except ValidationError as error:
-        known = {finding.path for finding in findings}
-        more = [_finding(item) for item in error.errors(include_url=False)]
-        return None, findings + [finding for finding in more if finding.path not in known]
+        return None, unknown + [_finding(item) for item in error.errors(include_url=False)]
 
 
 def _mend(data: Any, path: Path) -> None:

@@ -1,0 +1,145 @@
+"""The reference of topology files, docs/topology.md, made from the types: it cannot lag behind them."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from lab.model import topology
+from lab.model.codes import Code
+from lab.model.topology import Spec, Topology
+from lab.model.types import (
+    Address,
+    Asn,
+    Guid,
+    Interface,
+    Kbps,
+    Mac,
+    Name,
+    Port,
+    Prefix,
+    RoutePrefix,
+    Vsid,
+    Word,
+)
+
+REFERENCE_PATH = Path(__file__).parents[2] / "docs" / "topology.md"
+
+_WORDS: tuple[tuple[Any, str], ...] = (
+    (Name, "name"),
+    (Address, "address"),
+    (Prefix, "prefix"),
+    (RoutePrefix, "prefix"),
+    (Interface, "address/length"),
+    (Mac, "MAC address"),
+    (Guid, "GUID"),
+    (Asn, "private AS number"),
+    (Kbps, "kbit/s"),
+    (Port, "port"),
+    (Vsid, "4096 … 16777214"),
+    (Word, "text"),
+    (topology.Flag, "true or false"),
+    (str, "text"),
+    (int, "number"),
+    (Path, "file"),
+)
+
+_INTRODUCTION = """\
+# Topology files
+
+A lab is one YAML file: [hybrid-cloud.yml](../topologies/hybrid-cloud.yml) is one to start from.
+`hnvlab validate FILE` reports everything wrong with it at once; `hnvlab up FILE` brings it up. Editors
+complete and check the file when its first line is
+
+    # yaml-language-server: $schema=../docs/topology.schema.json
+
+Made by `python -m lab.model.schema` from `lab/model/topology.py`; do not edit.
+
+## What follows by rule
+
+- The first address of every network is its router's: on the fabric the router node's, in a virtual subnet the
+  distributed router's, in a site the site's own.
+- Management addresses are given out in the order of the file: controller, hosts, gateways. Front-end
+  addresses: the gateways, skipping the VIP. Provider addresses are the Network Controller's to give, out of
+  the pool.
+- A tenant's compartment on the gateway has the second address of the gateway subnet.
+- Between tenants everything may overlap: subnets, addresses, MAC addresses. Inside a VM network nothing may.
+- A name is a DNS label; all nodes of a lab share one name space, and their containers are named LAB-NODE.
+- Anchors, aliases and `<<` work, and problems name the line of the definition.
+
+## Keys
+"""
+
+
+def reference_text() -> str:
+    """The content of docs/topology.md."""
+    sections = "\n".join(_section(model) for model in _models(Topology))
+    codes = "\n".join(f"| `{code.code}` | {code.meaning} |" for code in Code)
+    problems = f"## Problems\n\n| code | means |\n|---|---|\n{codes}\n"
+    return f"{_INTRODUCTION}\n{sections}\n{problems}"
+
+
+def _models(root: type[Spec]) -> list[type[Spec]]:
+    """A model and all that it is made of, in the order of reading."""
+    found: list[type[Spec]] = [root]
+    for model in found:
+        hints = typing.get_type_hints(model, include_extras=True)
+        for name in model.model_fields:
+            found += [inner for inner in _inner(hints[name]) if inner not in found]
+    return found
+
+
+def _inner(hint: Any) -> Iterator[type[Spec]]:
+    if isinstance(hint, type) and issubclass(hint, Spec):
+        yield hint
+    for argument in typing.get_args(hint):
+        yield from _inner(argument)
+
+
+def _section(model: type[Spec]) -> str:
+    hints = typing.get_type_hints(model, include_extras=True)
+    about = " ".join((model.__doc__ or "").split())
+    rows = [_row(name, field, hints[name]) for name, field in model.model_fields.items()]
+    table = "\n".join(["| key | value | default | |", "|---|---|---|---|", *rows]) if rows else "No keys."
+    return f"### {_title(model)}\n\n{about}\n\n{table}\n"
+
+
+def _title(model: type[Spec]) -> str:
+    return "The file" if model is Topology else model.__name__.removesuffix("Spec")
+
+
+def _row(name: str, field: FieldInfo, hint: Any) -> str:
+    return f"| `{field.alias or name}` | {_word(hint)} | {_default(field)} | {field.description} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    empty = field.default is None or field.default in ({}, (), "")
+    return "" if empty else f"`{str(field.default).lower()}`"
+
+
+def _word(hint: Any) -> str:
+    """A type in a reader's words."""
+    for known, word in _WORDS:
+        if hint == known:
+            return word
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, type) and issubclass(hint, Spec):
+        return f"[{_title(hint)}](#{_title(hint).lower().replace(' ', '-')})"
+    if origin is typing.Annotated:
+        return _word(arguments[0])
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_word(argument) for argument in arguments if argument is not types.NoneType)
+    if origin is dict:
+        return f"{_word(arguments[0])}: {_word(arguments[1])}, …"
+    if origin is tuple:
+        return f"list of {_word(arguments[0])}"
+    if origin is typing.Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    raise TypeError(f"no word for {hint!r}")
