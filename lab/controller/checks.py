@@ -1,0 +1,251 @@
+"""What must be true of a document before it is accepted. Pure: complaints out, nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from itertools import combinations
+from typing import Any
+
+from lab.controller.allocation import provider_pools
+from lab.controller.catalog import (
+    GATEWAY_POOLS,
+    LOGICAL_NETWORKS,
+    NETWORK_INTERFACES,
+    VIRTUAL_GATEWAYS,
+    VIRTUAL_NETWORKS,
+    Path,
+    children,
+    parse_path,
+    tree,
+)
+from lab.controller.claims import claims
+from lab.controller.completion import compartment_address, derived_mac, router_address
+from lab.controller.inventory import PROVIDER_ADDRESS, Inventory, citations
+from lab.controller.models_fabric import GatewayPool, LogicalNetwork
+from lab.controller.models_tenant import NetworkConnection, NetworkInterface, VirtualGateway, VirtualNetwork
+from lab.controller.refusals import Complaint, in_use, invalid
+from lab.controller.shapes import Resource, mac_text
+
+SMALLEST_SUBNET = 30
+"""Longest prefix of a virtual subnet: it must hold the router and one more."""
+
+
+def check(path: Path, resource: Resource[Any], inventory: Inventory) -> list[Complaint]:
+    """Everything that is wrong with a document that is to stand in the inventory as it is now."""
+    complaints = [
+        *_duplicate_ids(path, resource),
+        *_references(path, resource, inventory),
+        *_claims(path, resource, inventory),
+        *_removed_in_use(path, resource, inventory),
+    ]
+    rule = _BY_KIND.get(path.collection.segment)
+    # The rules of a type may rely on references that lead somewhere.
+    if rule is not None and not complaints:
+        complaints += rule(path, resource, inventory)
+    return complaints
+
+
+def check_removal(path: Path, inventory: Inventory) -> list[Complaint]:
+    """Why a whole document cannot be deleted."""
+    document = inventory.document(path)
+    if document is None:
+        return []
+    complaints = []
+    for at, _ in tree(document.path, document.resource):
+        referrers = _outside(inventory.referrers(at), document.path)
+        if referrers:
+            complaints.append(in_use(at.ref, referrers))
+    complaints += _pool_in_use(document.path, provider_pools(inventory, without=document.path), inventory)
+    return complaints
+
+
+def _outside(referrers: tuple[str, ...], root: Path) -> list[str]:
+    return [ref for ref in referrers if (found := parse_path(ref)) and found.root.key != root.key]
+
+
+def _duplicate_ids(path: Path, resource: Resource[Any]) -> Iterator[Complaint]:
+    seen: set[str] = set()
+    for at, _ in tree(path, resource):
+        if at.key in seen:
+            yield invalid(f"The id '{at.ids[-1]}' is given twice.", at.ref)
+        seen.add(at.key)
+
+
+def _references(path: Path, resource: Resource[Any], inventory: Inventory) -> Iterator[Complaint]:
+    for citation in citations(path, resource):
+        target = citation.target
+        if target is None or inventory.find(target) is None:
+            allowed = " or ".join(sorted(citation.allowed))
+            yield Complaint(
+                "ReferencedResourceNotFound",
+                f"{citation.holder} refers to '{citation.text}', which does not exist in {allowed}.",
+                citation.field,
+            )
+
+
+def _claims(path: Path, resource: Resource[Any], inventory: Inventory) -> Iterator[Complaint]:
+    mine: dict[tuple[str, str], str] = {}
+    for claim in claims(path, resource):
+        holder = inventory.holder_of(claim)
+        elsewhere = holder if holder and _outside((holder,), path) else mine.get(claim.key)
+        if elsewhere:
+            yield invalid(f"The {claim.kind} {claim.value} is already held by {elsewhere}.", claim.field)
+        mine[claim.key] = claim.holder
+
+
+def _removed_in_use(path: Path, resource: Resource[Any], inventory: Inventory) -> Iterator[Complaint]:
+    """Children that the new document does not have any more, but others refer to."""
+    before = inventory.document(path)
+    if before is None:
+        return
+    stays = {at.key for at, _ in tree(path, resource)}
+    for at, _ in tree(before.path, before.resource):
+        if at.key not in stays and (referrers := _outside(inventory.referrers(at), path)):
+            yield in_use(at.ref, referrers)
+
+
+def _logical_network(
+    path: Path, resource: Resource[LogicalNetwork], inventory: Inventory
+) -> Iterator[Complaint]:
+    for at, subnet in children(path, resource):
+        network = IPv4Network(subnet.properties.address_prefix)
+        for below, pool in children(at, subnet):
+            first = IPv4Address(pool.properties.start_ip_address)
+            last = IPv4Address(pool.properties.end_ip_address)
+            if first > last or first not in network or last not in network:
+                yield invalid(f"{first} - {last} is not a range inside {network}.", below.ref)
+            for gateway in subnet.properties.default_gateways:
+                if first <= IPv4Address(gateway) <= last:
+                    yield invalid(f"The range holds the default gateway {gateway}.", below.ref)
+    yield from _pool_in_use(path, provider_pools(inventory, replaced=(path, resource)), inventory)
+
+
+def _pool_in_use(
+    path: Path, pools: list[tuple[IPv4Address, IPv4Address]], inventory: Inventory
+) -> Iterator[Complaint]:
+    """Provider addresses are stable: a pool cannot lose one that a node holds."""
+    if path.collection is not LOGICAL_NETWORKS:
+        return
+    lost = [
+        f"{owner} ({value})"
+        for (kind, owner), value in sorted(inventory.allocations.items())
+        if kind == PROVIDER_ADDRESS and not any(a <= IPv4Address(value) <= b for a, b in pools)
+    ]
+    if lost:
+        yield in_use(path.ref, lost)
+
+
+def _gateway_pool(_path: Path, resource: Resource[GatewayPool], _inventory: Inventory) -> Iterator[Complaint]:
+    if not resource.properties.ip_configuration.public_ip_addresses:
+        yield invalid(
+            "A pool for IPsec connections needs a public address that its tenants share.",
+            "properties.ipConfiguration.publicIPAddresses",
+        )
+
+
+def _virtual_network(
+    path: Path, resource: Resource[VirtualNetwork], inventory: Inventory
+) -> Iterator[Complaint]:
+    space = [IPv4Network(prefix) for prefix in resource.properties.address_space.address_prefixes]
+    subnets = [(at, IPv4Network(item.properties.address_prefix)) for at, item in children(path, resource)]
+    for at, network in subnets:
+        if not any(network.subnet_of(prefix) for prefix in space):
+            yield invalid(
+                f"'{network}' is not a valid argument for 'addressPrefix' of a subnet: it is outside of the "
+                f"address space {', '.join(map(str, space))}.",
+                at.ref,
+            )
+        if network.prefixlen > SMALLEST_SUBNET:
+            yield invalid(f"'{network}' has no room for a router and a host.", at.ref)
+    for (_, one), (at, other) in combinations(subnets, 2):
+        if one.overlaps(other):
+            yield invalid(f"'{other}' overlaps with '{one}' in the same virtual network.", at.ref)
+    for at, network in subnets:
+        yield from _left_behind(at, network, inventory)
+
+
+def _left_behind(at: Path, network: IPv4Network, inventory: Inventory) -> Iterator[Complaint]:
+    """Interfaces whose address a change of the subnet's prefix would leave outside."""
+    before = inventory.find(at)
+    if before is None or before[1].properties.address_prefix == str(network):
+        return
+    for ref in inventory.referrers(at):
+        holder = inventory.at(ref)
+        address = getattr(holder[1].properties, "private_ip_address", None) if holder else None
+        if address and (why := _unusable(address, network)):
+            yield in_use(at.ref, [f"{ref} ({why})"])
+
+
+def _unusable(address: str, network: IPv4Network) -> str:
+    """Why a customer address cannot be a VM's in this subnet; empty if it can."""
+    ip = IPv4Address(address)
+    if ip not in network:
+        return f"{address} is outside of {network}"
+    if address == router_address(str(network)):
+        return f"{address}, the first address of {network}, is the distributed router's"
+    if ip in (network[0], network[-1]):
+        return f"{address} is the network's or the broadcast address of {network}"
+    return ""
+
+
+def _network_interface(
+    path: Path, resource: Resource[NetworkInterface], inventory: Inventory
+) -> Iterator[Complaint]:
+    for at, configuration in children(path, resource):
+        field = f"{at.ref}: privateIPAddress"
+        found = inventory.at(configuration.properties.subnet.resource_ref)
+        if found is None:
+            continue
+        subnet, properties = found
+        address = configuration.properties.private_ip_address
+        if address is None:
+            dynamic = configuration.properties.private_ip_allocation_method == "Dynamic"
+            yield invalid(
+                f"{subnet.ref} has no free address." if dynamic else "An address is required.", field
+            )
+            continue
+        why = _unusable(address, IPv4Network(properties.properties.address_prefix))
+        if why:
+            yield invalid(f"'{address}' is not a valid argument for 'privateIPAddress': {why}.", field)
+        if subnet.root.collection is VIRTUAL_NETWORKS:
+            yield from _reserved(address, resource.properties.private_mac_address, subnet.root, inventory)
+
+
+def _reserved(address: str, mac: str | None, network: Path, inventory: Inventory) -> Iterator[Complaint]:
+    """What the virtual network's compartment and its distributed router hold."""
+    if address == compartment_address(inventory, network):
+        yield invalid(f"{address} is held by the gateway compartment of {network.ref}.", "privateIPAddress")
+    found = inventory.find(network)
+    rdid = found[1].properties.routing_domain_id if found else ""
+    if mac and mac_text(mac) in (derived_mac("router", rdid), derived_mac("compartment", rdid)):
+        yield invalid(f"{mac} is the distributed router's or the compartment's.", "privateMacAddress")
+
+
+def _virtual_gateway(
+    path: Path, resource: Resource[VirtualGateway], _inventory: Inventory
+) -> Iterator[Complaint]:
+    for at, child in children(path, resource):
+        if isinstance(child.properties, NetworkConnection):
+            yield from _ipsec(at, child.properties)
+    for at, child in tree(path, resource):
+        if at.collection.segment == "bgpPeers":
+            peer = child.properties
+            if not (peer.ext_as_number or peer.peer_as_number or peer.as_number):
+                yield invalid("A BGP peer needs 'extAsNumber' or 'asNumber'.", f"{at.ref}: extAsNumber")
+
+
+def _ipsec(at: Path, connection: NetworkConnection) -> Iterator[Complaint]:
+    if connection.destination_ip_address is None:
+        yield invalid("An IPsec connection needs the site's address.", f"{at.ref}: destinationIPAddress")
+    if connection.ip_sec_configuration is None or not connection.ip_sec_configuration.shared_secret:
+        yield invalid("An IPsec connection needs a pre-shared key.", f"{at.ref}: sharedSecret")
+
+
+_BY_KIND: Mapping[str, Callable[[Path, Resource[Any], Inventory], Iterator[Complaint]]] = {
+    LOGICAL_NETWORKS.segment: _logical_network,
+    GATEWAY_POOLS.segment: _gateway_pool,
+    VIRTUAL_NETWORKS.segment: _virtual_network,
+    NETWORK_INTERFACES.segment: _network_interface,
+    VIRTUAL_GATEWAYS.segment: _virtual_gateway,
+}

@@ -1,0 +1,248 @@
+"""The Network Controller itself: takes changes in, keeps them, compiles them, hands them to the fleet.
+
+Everything here is synchronous and runs on one thread, so a change is one step: checked against the resources
+as they are, stored, and compiled, with nothing in between. The northbound and the southbound server are thin
+edges to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import uuid4
+
+from lab.controller import observations as seen
+from lab.controller.allocation import settle
+from lab.controller.catalog import (
+    CREDENTIALS,
+    GATEWAY_POOLS,
+    GATEWAYS,
+    LOGICAL_NETWORKS,
+    NETWORK_INTERFACES,
+    PUBLIC_IP_ADDRESSES,
+    SERVERS,
+    VIRTUAL_NETWORKS,
+    Path,
+    parse_path,
+)
+from lab.controller.checks import check, check_removal
+from lab.controller.completion import complete
+from lab.controller.documents import find, inherit, with_child
+from lab.controller.domains import (
+    Domain,
+    ProviderEnd,
+    domain_of,
+    domains_in,
+    networks_of,
+    nodes_of,
+    provider_end,
+    tenant_of,
+)
+from lab.controller.fleet import Fleet
+from lab.controller.inventory import PLACEMENT, Document, Inventory
+from lab.controller.policy import Policy
+from lab.controller.refusals import IN_USE, Complaint, Refused, not_found, parent_missing, stale
+from lab.controller.shapes import WITH_SECRETS, Resource
+from lab.controller.store import Commit, Store, StoredDocument
+from lab.southbound import southbound_pb2 as pb
+
+_ALLOCATE_NOTHING = (NETWORK_INTERFACES, CREDENTIALS)
+"""Types whose changes cannot change what the controller has given out."""
+_CONCERN_ALL = (LOGICAL_NETWORKS, SERVERS, GATEWAYS, GATEWAY_POOLS, PUBLIC_IP_ADDRESSES)
+"""Types whose changes can concern every node; the others concern the virtual networks that they name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a PUT did."""
+
+    path: Path
+    created: bool
+    etag: str
+
+
+class Controller:
+    """Desired state and what follows from it."""
+
+    def __init__(self, store: Store) -> None:
+        """Take over what the store holds and compile it; agents get it as they connect."""
+        self._store = store
+        self.inventory = Inventory()
+        self.observations: dict[str, seen.Observation] = {}
+        self.policy = Policy()
+        self.fleet = Fleet()
+        contents = store.load()
+        for key, stored in contents.documents.items():
+            path = parse_path(key)
+            if path is None:
+                raise ValueError(f"the store holds {key}, which is no resource of this controller")
+            resource = path.collection.model.model_validate_json(stored.body)
+            path = Path(path.collections, (resource.resource_id,))
+            self.inventory.replace(path, Document(path, stored.etag, resource))
+        self.inventory.allocations.update(contents.allocations)
+        self.observations.update({r: seen.from_json(body) for r, body in contents.observations.items()})
+        self._apply(None, None)
+
+    # --- northbound ---
+
+    def etag(self, path: Path) -> str:
+        """The entity tag that covers a resource.
+
+        Raises:
+            Refused: 404.
+        """
+        document = self.inventory.document(path)
+        if document is None or self.inventory.find(path) is None:
+            raise not_found(path.ref)
+        return document.etag
+
+    def put(self, path: Path, resource: Resource[Any], if_match: str | None = None) -> Written:
+        """Create or replace a resource and everything below it.
+
+        Args:
+            path: where.
+            resource: the whole of it, as the client sent it.
+            if_match: entity tag that the document must still have; None: any.
+
+        Raises:
+            Refused: 400, 409 or 412; nothing has changed.
+        """
+        before = self.inventory.document(path)
+        old = find(before.resource, path) if before else None
+        _require(before if old is not None else None, path, if_match)
+        if len(path.ids) == 1:
+            root = resource
+        else:
+            above = Path(path.collections[:-1], path.ids[:-1])
+            if before is None or find(before.resource, above) is None:
+                raise parent_missing(above.ref)
+            root = with_child(before.resource, path, resource)
+        root = complete(path.root, inherit(root, before.resource if before else None), self.inventory)
+        if before is not None and root == before.resource:
+            return Written(path, created=False, etag=before.etag)
+        _refuse_if(check(path.root, root, self.inventory))
+        at = before.path if before else Path(path.root.collections, (root.resource_id,))
+        document = Document(at, f'W/"{uuid4()}"', root)
+        self._commit(at, before, document)
+        return Written(path, created=old is None, etag=document.etag)
+
+    def delete(self, path: Path, if_match: str | None = None) -> bool:
+        """Remove a resource and everything below it; False if it was not there.
+
+        Raises:
+            Refused: 409 while others refer to it, 412.
+        """
+        before = self.inventory.document(path)
+        if before is None or find(before.resource, path) is None:
+            return False
+        _require(before, path, if_match)
+        if len(path.ids) == 1:
+            complaints = check_removal(path, self.inventory)
+            document = None
+        else:
+            root = with_child(before.resource, path, None)
+            complaints = check(path.root, root, self.inventory)
+            document = Document(before.path, f'W/"{uuid4()}"', root)
+        _refuse_if(complaints)
+        self._commit(before.path, before, document)
+        return True
+
+    def _commit(self, path: Path, before: Document | None, after: Document | None) -> None:
+        """Store a change and everything that follows from it, then let it take effect."""
+        allocated: Mapping[tuple[str, str], str | None] = {}
+        forgotten: set[str] = set()
+        self.inventory.replace(path, after)
+        try:
+            if path.collection not in _ALLOCATE_NOTHING:
+                allocated = settle(self.inventory)
+                forgotten = {rdid for rdid in self.observations if self._gateway_of(rdid) is None}
+            self._store.commit(
+                Commit(
+                    key=path.key,
+                    expected_etag=before.etag if before else "",
+                    document=_stored(after) if after else None,
+                    allocations=allocated,
+                    observations=dict.fromkeys(forgotten),
+                )
+            )
+        except BaseException:
+            self.inventory.replace(path, before)
+            raise
+        for key, value in allocated.items():
+            if value is None:
+                self.inventory.allocations.pop(key, None)
+            else:
+                self.inventory.allocations[key] = value
+        for rdid in forgotten:
+            del self.observations[rdid]
+        self.fleet.forget(path.key)
+        everywhere = path.collection in _CONCERN_ALL or any(kind != PLACEMENT for kind, _ in allocated)
+        networks = None if everywhere else networks_of(before) | networks_of(after)
+        self._apply(path, networks, gone=domains_in(before) - domains_in(after))
+
+    # --- southbound ---
+
+    def observe(self, node: str, report: pb.Report) -> None:
+        """Take over what a gateway's agent reports. Routing domains that are not on it are none of its
+        business.
+        """
+        changed: dict[str, seen.Observation] = {}
+        for rdid, observation in seen.from_report(node, report).items():
+            if self._gateway_of(rdid) != node:
+                continue
+            before = self.observations.get(rdid)
+            self.observations[rdid] = observation
+            if before is None or before.without_counters != observation.without_counters:
+                changed[rdid] = observation
+        if not changed:
+            return
+        self._store.commit(Commit(observations={rdid: seen.to_json(o) for rdid, o in changed.items()}))
+        networks = {ref for rdid in changed if (ref := self.inventory.holder("routing domain id", rdid))}
+        self._apply(None, {path for ref in networks if (path := parse_path(ref))})
+
+    def _gateway_of(self, rdid: str) -> str | None:
+        ref = self.inventory.holder("routing domain id", rdid)
+        network = parse_path(ref) if ref else None
+        tenant = tenant_of(network, self.inventory) if network else None
+        return self.inventory.allocations.get((PLACEMENT, tenant[0].key)) if tenant else None
+
+    # --- what follows from a change ---
+
+    def _apply(self, cause: Path | None, networks: set[Path] | None, gone: Collection[str] = ()) -> None:
+        """Compile what a change concerns and hand it to the fleet.
+
+        Args:
+            cause: document that changed.
+            networks: virtual networks that it concerns; None: all, and the nodes themselves.
+            gone: routing domains that are no more.
+        """
+        inventory = self.inventory
+        ends: dict[str, ProviderEnd | None] = {}
+        if networks is None:
+            kinds = nodes_of(inventory)
+            ends = dict.fromkeys(self.fleet.names) | {n: provider_end(n, inventory) for n in kinds}
+            self.fleet.resize(kinds)
+            found = inventory.all(VIRTUAL_NETWORKS)
+        else:
+            found = [cast("Any", item) for path in networks if (item := inventory.find(path))]
+        domains: dict[str, Domain | None] = dict.fromkeys(gone)
+        for path, network in found:
+            if rdid := network.properties.routing_domain_id:
+                domains[rdid] = domain_of((path, network), inventory, self.observations)
+        self.fleet.publish(self.policy.update(domains, ends), cause.key if cause else "")
+
+
+def _require(before: Document | None, path: Path, if_match: str | None) -> None:
+    if if_match is not None and (before is None or if_match not in ("*", before.etag)):
+        raise stale(path.ref)
+
+
+def _refuse_if(complaints: list[Complaint]) -> None:
+    if complaints:
+        raise Refused(409 if all(c.code == IN_USE for c in complaints) else 400, complaints)
+
+
+def _stored(document: Document) -> StoredDocument:
+    body = document.resource.model_dump_json(by_alias=True, exclude_none=True, context=WITH_SECRETS)
+    return StoredDocument(document.etag, body)

@@ -1,0 +1,191 @@
+"""Bodies of the tenants' resources: virtual networks, the interfaces of their VMs, and their gateways.
+
+Fields and spelling: MS-NCNBI §3.1.5.13 (networkInterfaces), §3.1.5.17 (virtualGateways), §3.1.5.18
+(virtualNetworks). Extensions to Microsoft's shape, all optional, so that a lab can say what the product
+decides alone:
+
+- `virtualNetworks.properties.routingDomainId` (GUID; default: the virtual network's instanceId)
+- `virtualNetworks/subnets.properties.virtualSubnetId` (4096 .. 16777214; default: the lowest free one)
+- `virtualGateways/bgpRouters/bgpPeers.properties.holdTimeSeconds` (default 180, the product's)
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from lab.controller.shapes import (
+    AsNumber,
+    Guid,
+    Ipv4,
+    Mac,
+    OptionalReference,
+    Prefix,
+    Reference,
+    Refers,
+    Resource,
+    Shape,
+    Vsid,
+    word,
+)
+
+
+class AddressSpace(Shape):
+    """The prefixes that a virtual network's subnets are cut from."""
+
+    address_prefixes: tuple[Prefix, ...] = Field(min_length=1)
+
+
+class VirtualSubnet(Shape):
+    """A broadcast domain of a virtual network; its first address is the distributed router."""
+
+    inherited: ClassVar[frozenset[str]] = frozenset({"virtual_subnet_id"})
+
+    address_prefix: Prefix
+    virtual_subnet_id: Vsid | None = None
+    access_control_list: Annotated[OptionalReference, Refers("accessControlLists")] = None
+    route_table: Annotated[OptionalReference, Refers("routeTables")] = None
+
+
+class VirtualNetwork(Shape):
+    """A tenant's network: one routing domain."""
+
+    inherited: ClassVar[frozenset[str]] = frozenset({"routing_domain_id"})
+
+    address_space: AddressSpace
+    logical_network: Annotated[OptionalReference, Refers("logicalNetworks")] = None
+    routing_domain_id: Guid | None = None
+    subnets: tuple[Resource[VirtualSubnet], ...] = ()
+
+
+class DnsSettings(Shape):
+    """Name servers that the VM is told of."""
+
+    dns_servers: tuple[Ipv4, ...] = ()
+
+
+class IpConfiguration(Shape):
+    """A customer address of an interface."""
+
+    inherited: ClassVar[frozenset[str]] = frozenset({"private_ip_address"})
+
+    private_ip_address: Ipv4 | None = None
+    private_ip_allocation_method: Annotated[str, word("Static", "Dynamic", "Unmanaged")] = "Static"
+    subnet: Annotated[Reference, Refers("virtualNetworks/subnets", "logicalNetworks/subnets")]
+    access_control_list: Annotated[OptionalReference, Refers("accessControlLists")] = None
+    public_ip_address: Annotated[OptionalReference, Refers("publicIPAddresses")] = None
+
+
+class NetworkInterface(Shape):
+    """A VM's adapter. Its resourceId is the interface id of the vport that carries it."""
+
+    inherited: ClassVar[frozenset[str]] = frozenset({"private_mac_address"})
+
+    private_mac_address: Mac | None = None
+    private_mac_allocation_method: Annotated[str, word("Static", "Dynamic")] = "Static"
+    is_primary: bool = True
+    is_host_virtual_network_interface: bool = False
+    server: Annotated[OptionalReference, Refers("servers")] = None
+    dns_settings: DnsSettings | None = None
+    port_settings: dict[str, Any] | None = None
+    ip_configurations: tuple[Resource[IpConfiguration], ...] = Field(default=(), max_length=1)
+
+
+class Route(Shape):
+    """A prefix behind a connection. The product wants every BGP peer's address among them, as a /32."""
+
+    destination_prefix: Prefix
+    next_hop: str | None = None
+    metric: int = Field(default=10, ge=0, le=0xFFFFFFFF)
+    protocol: str | None = None
+
+
+class QuickMode(Shape):
+    """IPsec (child SA) parameters; defaults where Add-VpnS2SInterface documents them."""
+
+    perfect_forward_secrecy: Annotated[
+        str, word("None", "PFS1", "PFS2", "PFS2048", "ECP256", "ECP384", "PFSMM", "PFS24")
+    ] = "ECP256"
+    cipher_transformation_constant: Annotated[
+        str, word("DES", "DES3", "AES128", "AES192", "AES256", "GCMAES128", "GCMAES192", "GCMAES256", "None")
+    ] = "GCMAES128"
+    authentication_transformation_constant: Annotated[
+        str, word("MD596", "SHA196", "SHA256128", "GCMAES128", "GCMAES192", "GCMAES256", "None")
+    ] = "GCMAES128"
+    sa_life_time_seconds: int = Field(default=3600, gt=0)
+    sa_life_time_kilo_bytes: int = Field(default=33_553_408, gt=0)
+    idle_disconnect_seconds: int = Field(default=300, ge=0)
+
+
+class MainMode(Shape):
+    """IKE SA parameters."""
+
+    diffie_hellman_group: Annotated[
+        str, word("Group1", "Group2", "Group14", "ECP256", "ECP384", "Group24")
+    ] = "ECP256"
+    encryption_algorithm: Annotated[str, word("DES", "DES3", "AES128", "AES192", "AES256")] = "AES256"
+    integrity_algorithm: Annotated[str, word("MD5", "SHA1", "SHA256", "SHA384")] = "SHA256"
+    sa_life_time_seconds: int = Field(default=28_800, gt=0)
+    sa_life_time_kilo_bytes: int | None = None
+
+
+class IpsecConfiguration(Shape):
+    """How a site-to-site connection is protected."""
+
+    write_only: ClassVar[frozenset[str]] = frozenset({"shared_secret"})
+    inherited: ClassVar[frozenset[str]] = frozenset({"shared_secret"})
+
+    authentication_method: Annotated[str, word("PSK")] = "PSK"
+    shared_secret: Annotated[str, Field(min_length=1)] | None = None
+    quick_mode: QuickMode = QuickMode()
+    main_mode: MainMode = MainMode()
+    local_vpn_traffic_selector: tuple[dict[str, Any], ...] = ()
+    remote_vpn_traffic_selector: tuple[dict[str, Any], ...] = ()
+
+
+class NetworkConnection(Shape):
+    """What ties a virtual network to one site."""
+
+    connection_type: Annotated[str, word("IPSec")]
+    outbound_kilo_bits_per_second: int = Field(default=5120, gt=0)
+    inbound_kilo_bits_per_second: int = Field(default=5120, gt=0)
+    routes: tuple[Route, ...] = ()
+    ip_addresses: tuple[dict[str, Any], ...] = ()
+    peer_ip_addresses: tuple[Ipv4, ...] = ()
+    destination_ip_address: Ipv4 | None = None
+    ip_sec_configuration: IpsecConfiguration | None = None
+
+
+class BgpPeer(Shape):
+    """A BGP neighbour of a compartment: a router of the customer's site."""
+
+    peer_ip_address: Ipv4
+    as_number: int | None = Field(default=None, gt=0, le=0xFFFFFFFF)
+    peer_as_number: int | None = Field(default=None, gt=0, le=0xFFFFFFFF)
+    ext_as_number: AsNumber | None = None
+    hold_time_seconds: int = Field(default=180, ge=3, le=65535)
+
+
+class BgpRouter(Shape):
+    """A compartment's BGP speaker."""
+
+    ext_as_number: AsNumber
+    router_id: Ipv4 | None = None
+    router_ip: tuple[Ipv4, ...] = ()
+    is_enabled: bool = True
+    require_igp_sync: bool = Field(default=True, alias="requireIGPSync")
+    bgp_networks: tuple[Prefix, ...] = ()
+    bgp_peers: tuple[Resource[BgpPeer], ...] = ()
+
+
+class VirtualGateway(Shape):
+    """A tenant's share of the gateways: its connections and its BGP router."""
+
+    gateway_pools: Annotated[tuple[Reference, ...], Refers("gatewayPools")] = Field(min_length=1)
+    gateway_subnets: Annotated[tuple[Reference, ...], Refers("virtualNetworks/subnets")] = Field(
+        min_length=1, max_length=1
+    )
+    routing_type: Annotated[str, word("Dynamic", "Static")] = "Dynamic"
+    network_connections: tuple[Resource[NetworkConnection], ...] = ()
+    bgp_routers: tuple[Resource[BgpRouter], ...] = Field(default=(), max_length=1)
