@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 
 import docker
 from docker.context import ContextAPI
 from docker.context.config import get_current_context_name
-from docker.errors import DockerException, TLSParameterError
+from docker.errors import DockerException
 
 from lab.engine.events import Events
 from lab.engine.local_engine import LocalEngine
@@ -103,9 +104,10 @@ def _client(place: Endpoint) -> docker.DockerClient:
 
 def _answers(place: Endpoint) -> bool:
     try:
-        with docker.DockerClient(base_url=place.address, version="auto", timeout=PROBE_TIMEOUT_S) as client:
+        client = docker.DockerClient(base_url=place.address, version="auto", timeout=PROBE_TIMEOUT_S)
+        with closing(client.api):
             return bool(client.ping())
-    except (DockerException, TLSParameterError):
+    except DockerException:
         return False
 
 

@@ -25,7 +25,7 @@ from lab.plan.steps import (
 )
 
 AT_ONCE = 8
-"""Containers under way at a time: beyond it the engine only queues, and the kernel's network lock is fought over."""
+"""Containers under way at a time: beyond it the engine only queues for the kernel's network lock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 import docker
 
+from lab.errors import LabError, Problem
+from lab.model.lab import NodeKind
 from lab.plan import marks
 from lab.plan.observed import Observed, ObservedContainer, ObservedNetwork
 
@@ -109,3 +111,22 @@ def _labels(item: Any) -> dict[str, str]:
 def _name(item: Any) -> str:
     names = item.get("Names") or [""]
     return str(names[0]).lstrip("/")
+
+
+def fabric_image(client: docker.DockerClient, lab: str) -> str:
+    """Id of the fabric image that a lab runs on: the one of its Network Controller.
+
+    Raises:
+        LabError: the lab has none any more.
+    """
+    label = [f"{marks.LAB}={lab}", f"{marks.KIND}={NodeKind.CONTROLLER}"]
+    for item in client.api.containers(all=True, filters={"label": label}):
+        return str(item["ImageID"])
+    raise LabError(
+        Problem(
+            code="HNV-ENG-061",
+            message=f"the lab {lab} has no Network Controller any more",
+            place=lab,
+            hint="hnvlab up FILE makes it whole again",
+        )
+    )

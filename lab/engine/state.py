@@ -54,9 +54,11 @@ class LabRecord:
 
     Attributes:
         topology: the file that it was made from, absolute.
+        intent: paths of the resources that were brought to its Network Controller, in order.
     """
 
     topology: Path
+    intent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class LabState:
     def save(self, record: LabRecord) -> None:
         """Remember the lab."""
         private_directory(self.directory)
-        content = {"topology": str(record.topology)}
+        content = {"topology": str(record.topology), "intent": record.intent}
         write_private(self.directory / "lab.json", json.dumps(content).encode())
 
     def load(self) -> LabRecord | None:
@@ -88,7 +90,7 @@ class LabState:
             content = json.loads((self.directory / "lab.json").read_bytes())
         except FileNotFoundError:
             return None
-        return LabRecord(Path(content["topology"]))
+        return LabRecord(Path(content["topology"]), tuple(content["intent"]))
 
     def remove(self) -> bool:
         """Forget the lab; True: there was something to forget."""

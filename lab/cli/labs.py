@@ -1,0 +1,96 @@
+"""Which lab and which node a verb means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from lab.errors import Problem, UsageError
+
+if TYPE_CHECKING:
+    import docker
+
+    from lab.engine.observe import StandingNode
+    from lab.model.lab import Lab
+
+
+def chosen(client: docker.DockerClient, name: str | None) -> str:
+    """The lab of that name, or the only one that is up.
+
+    Raises:
+        UsageError: there is none, or the choice is not clear.
+    """
+    from lab.engine import observe
+
+    standing = observe.labs(client)
+    if name is not None:
+        if name in standing:
+            return name
+        raise UsageError(
+            Problem(
+                "HNV-CLI-001",
+                f"there is no lab {name}",
+                name,
+                expected=_listed(standing),
+                hint="hnvlab up FILE",
+            )
+        )
+    if len(standing) == 1:
+        return standing[0]
+    if not standing:
+        raise UsageError(Problem("HNV-CLI-002", "no lab is up", hint="hnvlab up FILE"))
+    raise UsageError(
+        Problem("HNV-CLI-003", "several labs are up: say which one you mean", expected=_listed(standing))
+    )
+
+
+def node(client: docker.DockerClient, lab: str, name: str) -> StandingNode:
+    """The container of a node.
+
+    Raises:
+        UsageError: the lab has no such node.
+    """
+    from lab.engine import observe
+
+    standing: Mapping[str, StandingNode] = {item.node: item for item in observe.nodes(client, lab)}
+    if name in standing:
+        return standing[name]
+    near = get_close_matches(name, standing, n=1)
+    raise UsageError(
+        Problem(
+            "HNV-CLI-004",
+            f"the lab {lab} has no node {name}",
+            name,
+            expected=_listed(standing),
+            hint=f"did you mean {near[0]}?" if near else "",
+        )
+    )
+
+
+def topology(name: str) -> Lab:
+    """The lab as its topology file, which `up` has remembered, says.
+
+    Raises:
+        UsageError: nothing is remembered of the lab.
+        InvalidTopologyError: the file has changed since, and is not valid any more.
+    """
+    from lab.engine.state import LabState
+    from lab.model.loader import load
+    from lab.model.resolve import resolve
+
+    record = LabState.of(name).load()
+    if record is None:
+        raise UsageError(
+            Problem(
+                "HNV-CLI-005",
+                f"it is not known from which topology file the lab {name} was made",
+                name,
+                hint="it was made by another user, or `up` did not get far: hnvlab up FILE",
+            )
+        )
+    return resolve(load(record.topology))
+
+
+def _listed(names: Mapping[str, object] | tuple[str, ...]) -> str:
+    return "one of " + ", ".join(sorted(names)) if names else ""

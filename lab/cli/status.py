@@ -1,0 +1,83 @@
+"""`hnvlab status [LAB]`: the nodes of a lab, its connections, and what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lab.cli import options, output
+from lab.errors import ExitCode, LabError, Problem
+
+if TYPE_CHECKING:
+    import docker
+
+
+def status(name: options.LabArgument = None, as_json: options.Json = False) -> ExitCode:
+    """Show the nodes of a lab, its connections and BGP sessions; 1 if something is not as it should be."""
+    from lab.cli.labs import chosen
+    from lab.cli.progress import Silence
+    from lab.engine import observe
+    from lab.engine.docker_engine import connect
+
+    client = connect(Silence())
+    lab = chosen(client, name)
+    nodes = observe.nodes(client, lab)
+    seen = _controller_view(client, lab)
+    healthy = seen["healthy"] and all(node.state == "running" for node in nodes)
+    if as_json:
+        rows = [{"node": n.node, "kind": n.kind, "state": n.state, "container": n.container} for n in nodes]
+        output.data(
+            {
+                "lab": lab,
+                "healthy": healthy,
+                "nodes": rows,
+                **{k: v for k, v in seen.items() if k != "healthy"},
+            }
+        )
+        return ExitCode.OK if healthy else ExitCode.FAILED
+    agents = {item["name"]: item for item in seen["agents"]}
+    output.table(
+        ("NODE", "KIND", "STATE", "POLICY", "PA"),
+        [
+            (n.node, n.kind, n.state, *(agents[n.node][k] for k in ("status", "provider_address")))
+            if n.node in agents
+            else (n.node, n.kind, n.state, "", "")
+            for n in nodes
+        ],
+    )
+    if seen["links"]:
+        output.text("")
+        output.table(
+            ("TENANT", "WHAT", "NAME", "STATE", "REASON"),
+            [(i["tenant"], i["what"], i["name"], i["state"], i["error"]) for i in seen["links"]],
+        )
+    for problem in seen["problems"]:
+        output.note(f"warning: {problem['message']}")
+    return ExitCode.OK if healthy else ExitCode.FAILED
+
+
+def _controller_view(client: docker.DockerClient, lab: str) -> dict[str, Any]:
+    """What the Network Controller says; where it cannot be asked, why."""
+    from dataclasses import asdict
+
+    from lab.cli.labs import topology
+    from lab.controller.client import ControllerClient
+    from lab.engine.pki import Pki
+    from lab.engine.state import LabState
+    from lab.engine.up import api_url
+
+    try:
+        pki = Pki(LabState.of(lab).directory)
+        with ControllerClient(api_url(client, topology(lab)), pki.ca_path, pki.token(), retry_for_s=0) as api:
+            agents = [asdict(item) for item in api.node_states().values()]
+            links = [{"what": "connection", **asdict(item)} for item in api.connection_states()]
+            links += [{"what": "BGP peer", **asdict(item)} for item in api.peer_states()]
+    except LabError as error:
+        problems: tuple[Problem, ...] = error.problems
+        return {
+            "healthy": False,
+            "agents": [],
+            "links": [],
+            "problems": [item.to_json() for item in problems],
+        }
+    healthy = all(a["status"] == "Success" for a in agents) and all(i["state"] == "Connected" for i in links)
+    return {"healthy": healthy, "agents": agents, "links": links, "problems": []}
