@@ -1,0 +1,81 @@
+"""Compile the data plane: `python -m lab.datapath.build [OUT_DIR]` writes OUT_DIR/wnv.bpf.o."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.datapath.errors import NoDatapathError
+from lab.errors import LabError, Problem
+
+PACKAGE = Path(__file__).parent
+SOURCE = PACKAGE / "bpf" / "wnv.bpf.c"
+OBJECT_NAME = "wnv.bpf.o"
+OBJECT = PACKAGE / OBJECT_NAME
+"""Where the agents look for the compiled object."""
+
+
+def compile_object(out_dir: Path = PACKAGE, compiler: str = "clang") -> Path:
+    """Compile the eBPF object that hosts and gateways load.
+
+    Args:
+        out_dir: directory to write the object into; made when missing.
+        compiler: name or path of clang.
+
+    Returns:
+        The object's path.
+
+    Raises:
+        NoDatapathError: clang or a header is missing, or the source does not compile.
+    """
+    clang = shutil.which(compiler)
+    if clang is None:
+        raise NoDatapathError(
+            Problem(
+                "HNV-DATAPATH-001",
+                f"there is no {compiler} to compile the data plane with",
+                place=str(SOURCE),
+                expected="clang 11 or later with the bpf target",
+                hint="apt-get install clang libbpf-dev linux-libc-dev",
+            )
+        )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    target = out_dir / OBJECT_NAME
+    # The kernel's asm/ headers stand under a directory for each architecture on Debian and Ubuntu.
+    multiarch = Path(f"/usr/include/{platform.machine()}-linux-gnu")
+    command = [clang, "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror"]
+    command += [f"-I{multiarch}"] if multiarch.is_dir() else []
+    done = subprocess.run(
+        [*command, "-c", str(SOURCE), "-o", str(target)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise NoDatapathError(
+            Problem(
+                "HNV-DATAPATH-002",
+                f"the data plane does not compile:\n{done.stderr.strip()}",
+                place=str(SOURCE),
+                hint="apt-get install libbpf-dev linux-libc-dev" if "file not found" in done.stderr else "",
+            )
+        )
+    return target
+
+
+def main(arguments: list[str]) -> int:
+    """Compile; the path of the object goes to stdout."""
+    parser = argparse.ArgumentParser(prog="python -m lab.datapath.build", description=__doc__)
+    parser.add_argument("out_dir", nargs="?", type=Path, default=PACKAGE)
+    try:
+        target = compile_object(parser.parse_args(arguments).out_dir)
+    except LabError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+    sys.stdout.write(f"{target}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,188 @@
+"""Hosts and VMs in namespaces, wired as the lab wires them, with the real endpoint on each host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface, IPv4Network
+from pathlib import Path
+
+from lab.datapath.endpoint import Endpoint
+from lab.datapath.interfaces import Interfaces
+from lab.datapath.switch import Switch
+from lab.southbound import southbound_pb2 as pb
+from lab.southbound.identity import port_alias
+from lab.southbound.keys import GoalState, record
+
+from .netns import Namespace, namespaces, pin_directory
+
+LAB = "test"
+ROUTER_MAC = "00:15:5d:00:00:01"
+FABRIC_MTU = 1700
+
+
+@dataclass(frozen=True)
+class Vm:
+    """A VM: where it runs and who it is."""
+
+    name: str
+    host: str
+    vsid: int
+    address: str
+    mac: str
+
+    @property
+    def interface(self) -> IPv4Interface:
+        return IPv4Interface(f"{self.address}/24")
+
+    @property
+    def router(self) -> str:
+        return str(self.interface.network.network_address + 1)
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A VM network with its subnets and VMs."""
+
+    rdid: str
+    vms: tuple[Vm, ...]
+
+    def subnets(self) -> dict[int, IPv4Network]:
+        return {vm.vsid: vm.interface.network for vm in self.vms}
+
+
+BLUE = Tenant(
+    "5d0c4d4a-0b1e-4000-8000-0000000000b1",
+    (
+        Vm("bw", "h1", 5001, "10.0.0.4", "00:15:5d:0a:00:04"),
+        Vm("bx", "h1", 5001, "10.0.0.5", "00:15:5d:0a:00:05"),
+        Vm("ba", "h2", 5002, "10.0.1.4", "00:15:5d:0a:01:04"),
+        Vm("by", "h2", 5001, "10.0.0.6", "00:15:5d:0a:00:06"),
+    ),
+)
+RED = Tenant(
+    "5d0c4d4a-0b1e-4000-8000-0000000000e1",
+    (
+        Vm("rw", "h2", 6001, "10.0.0.4", "00:15:5d:0a:00:04"),
+        Vm("ra", "h1", 6002, "10.0.1.4", "00:15:5d:0a:01:04"),
+    ),
+)
+PROVIDER = {"h1": "192.168.6.11", "h2": "192.168.6.12"}
+
+
+def goal_state(host: str, tenants: tuple[Tenant, ...]) -> GoalState:
+    """What the controller would send to a host."""
+    records = [
+        record(pb.ProviderAddress(address=PROVIDER[host], prefix_length=24)),
+    ]
+    for tenant in tenants:
+        for vsid, prefix in tenant.subnets().items():
+            records += [
+                record(
+                    pb.VirtualSubnet(
+                        vsid=vsid,
+                        rdid=tenant.rdid,
+                        prefix=str(prefix),
+                        router_address=str(prefix.network_address + 1),
+                        router_mac=ROUTER_MAC,
+                    )
+                ),
+                record(pb.CustomerRoute(rdid=tenant.rdid, prefix=str(prefix), vsid=vsid)),
+            ]
+        for vm in tenant.vms:
+            records.append(
+                record(
+                    pb.LookupRecord(
+                        vsid=vm.vsid,
+                        customer_address=vm.address,
+                        mac=vm.mac,
+                        provider_address=PROVIDER[vm.host],
+                    )
+                )
+            )
+            records.append(
+                record(pb.ProviderMember(rdid=tenant.rdid, provider_address=PROVIDER[vm.host]))
+            )
+            if vm.host == host:
+                records.append(
+                    record(
+                        pb.Port(
+                            interface_id=vm.name, vsid=vm.vsid, customer_address=vm.address, mac=vm.mac
+                        )
+                    )
+                )
+    return {item.key: item for item in records}
+
+
+@dataclass
+class Host:
+    """A host's namespace, and its endpoint as long as its "agent" lives."""
+
+    namespace: Namespace
+    pins: Path
+    endpoint: Endpoint = field(init=False)
+
+    def start(self) -> None:
+        """Start the agent's endpoint: on what is pinned, if something is."""
+        self.switch = self.namespace.call(lambda: Switch(self.pins))
+        self.interfaces = self.namespace.call(lambda: Interfaces(LAB, "pa0"))
+        self.endpoint = Endpoint(self.switch, self.interfaces)
+        self.namespace.call(self.endpoint.refresh)
+
+    def stop(self) -> None:
+        """What the death of the agent's process does: its descriptors are gone."""
+        self.namespace.call(self.interfaces.close)
+        self.namespace.call(self.switch.close)
+
+    def apply(self, goal: GoalState) -> None:
+        self.namespace.call(lambda: self.endpoint.apply(goal))
+
+    def counted(self) -> dict[tuple[int, str, int], int]:
+        """Packets by (reason, direction, VSID)."""
+        return {(c.reason, c.direction, c.vsid): c.packets for c in self.endpoint.counters()}
+
+
+@dataclass
+class World:
+    """Two hosts on one provider network, and the VMs of two tenants."""
+
+    hosts: dict[str, Host]
+    vms: dict[str, Namespace]
+
+    def plug(self, vm: Vm) -> None:
+        """Give a VM its cable: the peer is a vport of its host."""
+        host, guest = self.hosts[vm.host].namespace, self.vms[vm.name]
+        host.ip(f"link add v-{vm.name} type veth peer name eth0 netns {guest.name}")
+        host.ip(f"link set v-{vm.name} alias {port_alias(LAB, vm.name)} up")
+        guest.ip(f"link set eth0 address {vm.mac} up")
+        guest.ip(f"addr add {vm.interface} dev eth0")
+        guest.ip(f"route add default via {vm.router}")
+
+
+@contextmanager
+def world(tenants: tuple[Tenant, ...] = (BLUE, RED)) -> Iterator[World]:
+    """Everything plugged, policy applied."""
+    vms = [vm for tenant in tenants for vm in tenant.vms]
+    with (
+        namespaces(*PROVIDER, *(vm.name for vm in vms)) as made,
+        pin_directory() as pins,
+    ):
+        made["h1"].ip(f"link add pa0 mtu {FABRIC_MTU} type veth peer name pa0 netns {made['h2'].name}")
+        made["h2"].ip(f"link set pa0 mtu {FABRIC_MTU}")
+        for host in PROVIDER:
+            made[host].ip("link set pa0 up")
+        built = World(
+            {host: Host(made[host], pins / host) for host in PROVIDER},
+            {vm.name: made[vm.name] for vm in vms},
+        )
+        for vm in vms:
+            built.plug(vm)
+        for name, host in built.hosts.items():
+            host.start()
+            host.apply(goal_state(name, tenants))
+        try:
+            yield built
+        finally:
+            for host in built.hosts.values():
+                host.stop()
