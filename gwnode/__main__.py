@@ -1,0 +1,41 @@
+"""`python -m gwnode run`: the multitenant gateway's agent, a supervised service of its node."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+
+from gwnode.agent import GatewayAgent
+from gwnode.settings import Settings
+from lab.datapath.endpoint import Endpoint
+from lab.ipsec.esp import detect_backend
+from lab.southbound.agent import run_agent
+from lab.southbound.identity import NodeIdentity
+
+log = logging.getLogger("gwnode")
+
+KIND = "gateway"
+
+
+async def run() -> None:
+    """Serve the Network Controller until cancelled."""
+    identity = NodeIdentity.load()
+    backend = detect_backend()
+    log.info("ESP by %s", backend.value)
+    agent = GatewayAgent(Settings(lab=identity.lab), backend, Endpoint(identity))
+    await run_agent(identity, KIND, agent)
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m gwnode", description=__doc__)
+    parser.add_argument("command", choices=["run"])
+    parser.parse_args()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The multitenant gateway's agent: goal states in, compartments, tunnels and routes out, observations back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+from collections.abc import Sequence
+from ipaddress import IPv4Interface, IPv4Network
+from typing import Protocol
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from gwnode import compartments, frontend
+from gwnode.bgp.control import BirdError
+from gwnode.desired import Tenant, tenants
+from gwnode.netns import set_sysctl
+from gwnode.nft import Json, replace_table
+from gwnode.report import report
+from gwnode.runtime import BIRD, CHARON, Files, Runtime
+from gwnode.services import Supervisor
+from gwnode.settings import Settings
+from lab.errors import LabError, Problem
+from lab.ipsec.esp import EspBackend
+from lab.model.names import interface_name
+from lab.southbound import southbound_pb2 as pb
+from lab.southbound.keys import GoalState
+
+log = logging.getLogger(__name__)
+
+NOT_APPLIED = "HNV-GW-005"
+
+
+class Endpoint(Protocol):
+    """The node's WNV filter: everything of a goal state that is no compartment."""
+
+    def apply(self, goal: GoalState) -> None:
+        """Fill it.
+
+        Raises:
+            LabError: it cannot be.
+        """
+
+    def counters(self) -> Sequence[pb.Counter]:
+        """Packets by reason; must not block."""
+
+
+class GatewayAgent:
+    """A gateway's `lab.southbound.agent.Agent`.
+
+    What runs belongs to the kernel and to s6: an agent that ends, however it ends, disturbs nothing, and one that
+    starts finds everything by its marks.
+
+    Parameters:
+        settings: of the node.
+        backend: who encrypts ESP here.
+        endpoint: the node's WNV filter.
+    """
+
+    def __init__(self, settings: Settings, backend: EspBackend, endpoint: Endpoint) -> None:
+        self.changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._settings = settings
+        self._backend = backend
+        self._endpoint = endpoint
+        self._supervisor = Supervisor(settings.scan, settings.definitions)
+        self._runtimes: dict[str, Runtime] = {}
+        self._ruleset: list[Json] | None = None
+
+    async def apply(self, goal: GoalState) -> None:
+        """Make the node be as the goal state says.
+
+        Raises:
+            LabError: refused, with nothing of it applied; or something could not be done, and the next goal state
+                tries again.
+        """
+        try:
+            # In a thread: what this does blocks, and pyroute2 cannot work inside a running event loop.
+            await asyncio.to_thread(self._apply, goal)
+        except subprocess.CalledProcessError as error:
+            raise LabError(Problem(NOT_APPLIED, f"{error.cmd}: {error.stderr}")) from error
+        except (OSError, NetlinkError, BirdError) as error:
+            raise LabError(Problem(NOT_APPLIED, str(error))) from error
+
+    def report(self) -> pb.Report:
+        """All that is observed now."""
+        observations = [runtime.observation for runtime in list(self._runtimes.values())]
+        return report(observations, self._endpoint.counters())
+
+    def _apply(self, goal: GoalState) -> None:
+        """All that can be refused is refused before anything is touched."""
+        transits = {name: item.transit for name, item in compartments.standing(self._settings).items()}
+        wanted = tenants(
+            goal, transits, self._settings.transit, self._backend, self._settings.timers.dpd_delay_s
+        )
+        self._reconcile(wanted, goal)
+
+    def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
+        """The front end first: it cuts off who goes before anything of theirs is taken away."""
+        self._apply_front_end(list(wanted.values()))
+        protected = self._protected(goal)
+        for name, tenant in wanted.items():
+            if name in self._runtimes:
+                self._runtimes[name].apply(tenant, protected)
+            else:
+                self._runtimes[name] = Runtime(
+                    self._settings, self._supervisor, self._backend, tenant, protected, self._note_change
+                )
+        self._endpoint.apply(goal)
+        for name in self._present() - wanted.keys():
+            self._remove(name)
+
+    def _apply_front_end(self, wanted: list[Tenant]) -> None:
+        rules = frontend.ruleset(wanted, self._settings.front_end)
+        if rules == self._ruleset:
+            return
+        replace_table(rules)
+        set_sysctl("net/ipv4/ip_forward", "1")
+        vips = {str(tenant.vip) for tenant in wanted}
+        gone = frontend.forget_stale_flows(frontend.pairs(wanted), vips, self._settings.transit)
+        if gone:
+            log.info("%d tracked flows forgotten: their translation no longer holds", gone)
+        self._ruleset = rules
+
+    def _protected(self, goal: GoalState) -> list[IPv4Network]:
+        """The hoster's own networks: provider, front end, and what lies between compartments."""
+        provider = [
+            IPv4Interface(
+                f"{record.provider_address.address}/{record.provider_address.prefix_length}"
+            ).network
+            for record in goal.values()
+            if record.HasField("provider_address")
+        ]
+        front_end: list[IPv4Network] = []
+        with IPRoute() as kernel:
+            for index in kernel.link_lookup(ifname=self._settings.front_end):
+                front_end += [
+                    IPv4Interface(f"{item.get('address')}/{item['prefixlen']}").network
+                    for item in kernel.get_addr(index=index, family=2)
+                ]
+        return [*provider, *front_end, self._settings.transit]
+
+    def _present(self) -> set[str]:
+        """Tenants of which anything stands."""
+        services = {
+            name.removeprefix(prefix)
+            for prefix in (CHARON, BIRD)
+            for name in self._supervisor.names([prefix])
+        }
+        return {*self._runtimes, *services, *compartments.standing(self._settings)}
+
+    def _remove(self, name: str) -> None:
+        """Leave nothing of a tenant: daemons, interfaces, namespace, files."""
+        log.info("%s: removed", name)
+        runtime = self._runtimes.pop(name, None)
+        if runtime:
+            runtime.stop()
+        for prefix in (CHARON, BIRD):
+            self._supervisor.remove(prefix + name)
+        compartments.remove(self._settings, name, interface_name("c-", name), interface_name("v-", name))
+        Files.of(self._settings, name).remove()
+
+    def _note_change(self) -> None:
+        self._loop.call_soon_threadsafe(self.changed.set)
+
+    def stop(self) -> None:
+        """End the watchers; all that they watch goes on."""
+        for runtime in self._runtimes.values():
+            runtime.stop()

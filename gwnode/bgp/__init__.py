@@ -1,0 +1,1 @@
+"""A tenant's BGP router: one BIRD in its compartment."""

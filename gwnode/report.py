@@ -1,0 +1,87 @@
+"""What the gateway tells the Network Controller. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+
+from gwnode.bgp.config import protocol_name
+from gwnode.bgp.control import Connectivity, Session
+from gwnode.runtime import Observation
+from lab.southbound import southbound_pb2 as pb
+from lab.southbound.agent import REFUSED
+
+
+def report(observations: Iterable[Observation], counters: Iterable[pb.Counter]) -> pb.Report:
+    """The whole picture. What has not been looked at yet is left out: it is unknown, not down or empty."""
+    result = pb.Report(counters=counters)
+    for item in observations:
+        result.connections.extend(_connections(item))
+        result.bgp_peers.extend(_peers(item))
+        if item.routes is not None:
+            metrics: dict[str, int] = {}
+            for route in item.routes:
+                metrics[route.prefix] = min(route.metric, metrics.get(route.prefix, route.metric))
+            result.learned_routes.append(
+                pb.LearnedRoutes(
+                    rdid=item.tenant.rdid,
+                    routes=[
+                        pb.LearnedRoute(prefix=prefix, metric=metrics[prefix]) for prefix in sorted(metrics)
+                    ],
+                )
+            )
+        result.faults.extend(_faults(item))
+    return result
+
+
+def _connections(item: Observation) -> list[pb.ConnectionState]:
+    return [
+        pb.ConnectionState(
+            rdid=item.tenant.rdid,
+            name=name,
+            state=state.phase.value,
+            since_unix_s=state.since_unix_s,
+            bytes_in=state.bytes_in,
+            bytes_out=state.bytes_out,
+            last_error=state.last_error,
+        )
+        for name, state in (item.tunnels or {}).items()
+    ]
+
+
+def _peers(item: Observation) -> list[pb.BgpPeerState]:
+    if item.tenant.bgp is None or item.sessions is None:
+        return []
+    sessions = {session.protocol: session for session in item.sessions}
+    result = []
+    for peer in item.tenant.bgp.peers:
+        name = protocol_name(peer.address)
+        session = sessions.get(name, Session(name, Connectivity.STOPPED, 0, "BIRD does not run"))
+        result.append(
+            pb.BgpPeerState(
+                rdid=item.tenant.rdid,
+                name=peer.name,
+                state=session.status.value,
+                since_unix_s=session.since_unix_s,
+                prefixes=sum(route.protocol == name for route in item.routes or ()),
+                last_error=session.last_error,
+            )
+        )
+    return result
+
+
+def _faults(item: Observation) -> list[pb.Fault]:
+    """A peer that no connection leads to, in the words of the real product (TSG "PolicyConfigurationFailure")."""
+    if item.tenant.bgp is None:
+        return []
+    routes = [prefix for prefixes in item.tenant.tunnel_routes.values() for prefix in prefixes]
+    return [
+        pb.Fault(
+            record_key=item.tenant.key,
+            code=REFUSED,
+            message=f"BGP peer {peer.name} ({peer.address}) does not have connectivity through any networkconnection:"
+            f" give one of them the static route {peer.address}/32",
+        )
+        for peer in item.tenant.bgp.peers
+        if not any(IPv4Address(peer.address) in prefix for prefix in routes)
+    ]

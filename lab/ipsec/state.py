@@ -1,0 +1,132 @@
+"""From what charon says about its SAs to what the product says about a connection. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+INSTALLED = (b"INSTALLED", b"REKEYING", b"REKEYED")
+"""States of a CHILD_SA that carries traffic."""
+
+
+class Phase(StrEnum):
+    """ConnectionState of Get-VpnS2SInterface."""
+
+    CONNECTED = "Connected"
+    CONNECTING = "Connecting"
+    DISCONNECTED = "Disconnected"
+
+
+@dataclass(frozen=True, slots=True)
+class ChildBytes:
+    """Traffic of one CHILD_SA, in bytes."""
+
+    inbound: int
+    outbound: int
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelState:
+    """What is known of one connection.
+
+    Attributes:
+        phase: as the product calls it.
+        since_unix_s: when the connection came up last; 0: it is not up.
+        children: traffic of the CHILD_SAs that stand, by their unique id.
+        ended: traffic of those that are gone.
+        last_error: why it does not come up, or why it fell; empty after it has come up.
+    """
+
+    phase: Phase = Phase.DISCONNECTED
+    since_unix_s: int = 0
+    children: Mapping[str, ChildBytes] = field(default_factory=dict)
+    ended: ChildBytes = ChildBytes(0, 0)
+    last_error: str = ""
+
+    @property
+    def bytes_in(self) -> int:
+        """Decrypted bytes over all SAs: rekeying must not turn counters back."""
+        return self.ended.inbound + sum(child.inbound for child in self.children.values())
+
+    @property
+    def bytes_out(self) -> int:
+        """Encrypted bytes over all SAs."""
+        return self.ended.outbound + sum(child.outbound for child in self.children.values())
+
+
+def observed(before: TunnelState, sas: Iterable[Mapping[str, Any]], now_unix_s: float) -> TunnelState:
+    """The state after a look at charon's list of SAs.
+
+    Parameters:
+        before: the state until now.
+        sas: the connection's IKE_SAs as list-sas gives them; none if charon is gone.
+        now_unix_s: the time, in seconds since 1970.
+    """
+    sas = list(sas)
+    children = [child for sa in sas for child in sa.get("child-sas", {}).values()]
+    up = [child for child in children if child["state"] in INSTALLED]
+    standing = {
+        child["uniqueid"].decode(): ChildBytes(int(child["bytes-in"]), int(child["bytes-out"]))
+        for child in children
+        if "bytes-in" in child
+    }
+    gone = [count for unique_id, count in before.children.items() if unique_id not in standing]
+    after = replace(
+        before,
+        children=standing,
+        ended=ChildBytes(
+            before.ended.inbound + sum(count.inbound for count in gone),
+            before.ended.outbound + sum(count.outbound for count in gone),
+        ),
+    )
+    if up:
+        age_s = max(int(child.get("install-time", 0)) for child in up)
+        since = before.since_unix_s or int(now_unix_s) - age_s
+        return replace(after, phase=Phase.CONNECTED, since_unix_s=since, last_error="")
+    phase = Phase.CONNECTING if sas else Phase.DISCONNECTED
+    return replace(after, phase=phase, since_unix_s=0)
+
+
+@dataclass(frozen=True, slots=True)
+class LogCause:
+    """A line that charon writes when a connection fails, and what it means to the reader of a state."""
+
+    pattern: re.Pattern[str]
+    meaning: str
+
+
+LOG_CAUSES: tuple[LogCause, ...] = tuple(
+    LogCause(re.compile(pattern), meaning)
+    for pattern, meaning in (
+        (r"MAC mismatched", "the pre-shared keys differ: the peer's authentication does not match ours"),
+        (
+            r"received AUTHENTICATION_FAILED",
+            "the peer refused our authentication: the pre-shared keys or the identities differ",
+        ),
+        (r"no shared key found for", "no pre-shared key for the identities that the peer presents"),
+        (
+            r"no matching peer config found|no IKE config found",
+            "the peer's address or identity is not expected",
+        ),
+        (
+            r"received proposals unacceptable|no acceptable (ENCRYPTION|INTEGRITY|DIFFIE|PSEUDO)\w* ?\w* ?\w* found"
+            r"|received NO_PROPOSAL_CHOSEN|no acceptable proposal found",
+            "no common proposal: the main or quick mode transforms of the two ends differ",
+        ),
+        (
+            r"traffic selectors .* unacceptable|received TS_UNACCEPTABLE|failed to establish CHILD_SA",
+            "no CHILD_SA: the traffic selectors or the quick mode transforms of the two ends differ",
+        ),
+        (r"giving up after \d+ retransmits|peer not responding", "the peer does not answer"),
+        (r"received DELETE for IKE_SA", "the peer closed the connection"),
+    )
+)
+"""Ordered: the first that fits names the cause."""
+
+
+def cause_of(line: str) -> str:
+    """What a line of charon's log says about why a connection is not up; empty: nothing."""
+    return next((cause.meaning for cause in LOG_CAUSES if cause.pattern.search(line)), "")

@@ -1,0 +1,110 @@
+"""One IKEv2 connection with a pre-shared key, as VICI's load-conn and load-shared want it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lab.ipsec.esp import EspBackend
+
+ViciMessage = dict[str, "str | list[str] | ViciMessage"]
+
+EVERYTHING = "0.0.0.0/0"
+SOFT_SHARE = 0.9
+"""Rekeying starts at this share of an SA's life, so that a new one stands before the old one ends."""
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A site-to-site connection, seen from one end.
+
+    Attributes:
+        name: of the connection; also of its one CHILD_SA.
+        local, remote: addresses on the wire.
+        local_id, remote_id: IKE identities.
+        secret: pre-shared key.
+        ike_proposals, esp_proposals: in strongSwan's words.
+        backend: who encrypts.
+        initiator: True: set up at once and again whenever it falls; False: wait for the peer.
+        dpd_delay_s: silence after which the peer is asked whether it lives.
+        if_id: of the xfrm interface, with the kernel's ESP; 0: none.
+        ike_life_s, child_life_s: lifetimes in seconds; 0: strongSwan's default.
+        child_life_kb: lifetime in KiB of traffic; 0: unlimited.
+        idle_s: the CHILD_SA is closed after so many seconds without traffic; 0: never.
+    """
+
+    name: str
+    local: str
+    remote: str
+    local_id: str
+    remote_id: str
+    secret: str
+    ike_proposals: Sequence[str]
+    esp_proposals: Sequence[str]
+    backend: EspBackend
+    initiator: bool = False
+    dpd_delay_s: int = 2
+    if_id: int = 0
+    ike_life_s: int = 0
+    child_life_s: int = 0
+    child_life_kb: int = 0
+    idle_s: int = 0
+
+    def connection(self) -> ViciMessage:
+        """The message of load-conn.
+
+        MOBIKE is off: addresses do not change, and libipsec cannot follow (dataplane notes §6). Traffic selectors
+        are 0.0.0.0/0 on both sides: routes decide, as with a Windows S2S interface.
+        """
+        settings: ViciMessage = {
+            "version": "2",
+            "local_addrs": [self.local],
+            "remote_addrs": [self.remote],
+            "proposals": list(self.ike_proposals),
+            "dpd_delay": f"{self.dpd_delay_s}s",
+            "mobike": "no",
+            "unique": "replace",
+            "keyingtries": "0" if self.initiator else "1",
+            "encap": "yes" if self.backend is EspBackend.LIBIPSEC else "no",
+            "local": {"auth": "psk", "id": self.local_id},
+            "remote": {"auth": "psk", "id": self.remote_id},
+            "children": {self.name: self._child()},
+        }
+        settings |= _life("rekey_time", "over_time", self.ike_life_s, over=True)
+        return {self.name: settings}
+
+    def _child(self) -> ViciMessage:
+        child: ViciMessage = {
+            "local_ts": [EVERYTHING],
+            "remote_ts": [EVERYTHING],
+            "mode": "tunnel",
+            "esp_proposals": list(self.esp_proposals),
+            "start_action": "start" if self.initiator else "none",
+            "dpd_action": "restart" if self.initiator else "clear",
+            "close_action": "start" if self.initiator else "none",
+        }
+        child |= _life("rekey_time", "life_time", self.child_life_s)
+        child |= _life("rekey_bytes", "life_bytes", self.child_life_kb * KIB, unit="")
+        if self.idle_s:
+            child["inactivity"] = f"{self.idle_s}s"
+        if self.if_id:
+            child["if_id_in"] = child["if_id_out"] = str(self.if_id)
+        return child
+
+    def shared(self) -> ViciMessage:
+        """The message of load-shared: bound to both identities, so that no other peer can use it."""
+        return {
+            "id": self.name,
+            "type": "ike",
+            "data": self.secret,
+            "owners": [self.local_id, self.remote_id],
+        }
+
+
+def _life(soft: str, hard: str, value: int, *, over: bool = False, unit: str = "s") -> Mapping[str, str]:
+    """Soft and hard limit; with `over`, the hard one is what may pass beyond the soft one."""
+    if not value:
+        return {}
+    first = max(1, int(value * SOFT_SHARE))
+    return {soft: f"{first}{unit}", hard: f"{value - first if over else value}{unit}"}

@@ -1,0 +1,86 @@
+"""`python -m lab.onprem SERVICE`: the programs of a site's supervised services."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+from lab.ipsec.esp import detect_backend
+from lab.ipsec.strongswan import render
+from lab.model.lab import SiteConfig
+from lab.onprem.agent import SiteAgent
+from lab.onprem.config import EXABGP_ENVIRONMENT, TUNNEL_DEVICE, Paths, charon_config, exabgp_config
+from lab.onprem.routes import KernelRoutes, follow
+
+log = logging.getLogger("lab.onprem")
+
+
+def charon(paths: Paths) -> None:
+    """Become charon."""
+    backend = detect_backend()
+    log.info("ESP by %s", backend.value)
+    _write(paths.strongswan, render(charon_config(paths, backend)))
+    os.execvpe("charon-systemd", ["charon-systemd"], os.environ | {"STRONGSWAN_CONF": str(paths.strongswan)})
+
+
+def exabgp(paths: Paths) -> None:
+    """Become ExaBGP."""
+    command = [sys.executable, "-m", "lab.onprem", *_arguments(paths), "routes"]
+    _write(paths.exabgp, exabgp_config(SiteConfig.load(paths.site), command))
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "exabgp", "server", str(paths.exabgp)],
+        os.environ | EXABGP_ENVIRONMENT,
+    )
+
+
+def run(paths: Paths) -> None:
+    """Drive charon until told to end."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    SiteAgent(SiteConfig.load(paths.site), paths, detect_backend()).run(stop)
+
+
+def routes(paths: Paths) -> None:
+    """ExaBGP's child: its lines on stdin become kernel routes."""
+    with IPRoute() as kernel:
+        follow(
+            sys.stdin.fileno(), KernelRoutes(kernel, TUNNEL_DEVICE, SiteConfig.load(paths.site).lan_router)
+        )
+
+
+SERVICES = {"charon": charon, "exabgp": exabgp, "run": run, "routes": routes}
+
+
+def main() -> None:
+    """Parse the command line and become the service that it names."""
+    default = Paths()
+    parser = argparse.ArgumentParser(prog="python -m lab.onprem", description=__doc__)
+    parser.add_argument("--site", type=Path, default=default.site, help="the site's configuration")
+    parser.add_argument("--state", type=Path, default=default.state, help="directory of sockets and files")
+    parser.add_argument("service", choices=SERVICES)
+    arguments = parser.parse_args()
+    # stdout of ExaBGP's child is ExaBGP's command channel: logs go to stderr.
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    SERVICES[arguments.service](Paths(site=arguments.site, state=arguments.state))
+
+
+def _arguments(paths: Paths) -> list[str]:
+    return ["--site", str(paths.site), "--state", str(paths.state)]
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""ExaBGP's messages become routes of the site's kernel: through the tunnel, for as long as the neighbour offers them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import selectors
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+log = logging.getLogger(__name__)
+
+BGP_PROTOCOL = 186
+"""RTPROT_BGP of rtnetlink.h: routes that are ours, whoever of us set them."""
+FAMILY = "ipv4 unicast"
+LINK_GROUP = 1
+"""RTMGRP_LINK: the kernel tells of devices that come and go."""
+READ_SIZE = 65536
+
+
+def updated(table: frozenset[str], message: Mapping[str, Any]) -> frozenset[str]:
+    """The prefixes that hold after one message of ExaBGP 5's JSON encoder.
+
+    A neighbour that goes down offers nothing any more; messages of other types change nothing.
+    """
+    neighbor = message.get("neighbor", {})
+    if message.get("type") == "state":
+        return frozenset() if neighbor.get("state") == "down" else table
+    if message.get("type") != "update":
+        return table
+    update = neighbor.get("message", {}).get("update", {})
+    withdrawn = {item["nlri"] for item in update.get("withdraw", {}).get(FAMILY, ())}
+    announced = {
+        item["nlri"] for items in update.get("announce", {}).get(FAMILY, {}).values() for item in items
+    }
+    return (table - withdrawn) | announced
+
+
+class KernelRoutes:
+    """The site's BGP routes in the kernel.
+
+    Parameters:
+        kernel: netlink, in the site's namespace.
+        device: where they lead.
+        source: the router's own address on them: it answers traceroute with it.
+    """
+
+    def __init__(self, kernel: IPRoute, device: str, source: str) -> None:
+        self._kernel = kernel
+        self._device = device
+        self._source = source
+
+    def set(self, prefixes: Iterable[str]) -> None:
+        """Exactly these, unless the device is not there: then it is called again when it is.
+
+        Raises:
+            NetlinkError: the kernel refuses.
+        """
+        indexes = self._kernel.link_lookup(ifname=self._device)
+        if not indexes:
+            return
+        there = {
+            f"{route.get('dst') or '0.0.0.0'}/{route['dst_len']}"
+            for route in self._kernel.get_routes(family=socket.AF_INET, proto=BGP_PROTOCOL)
+        }
+        wanted = set(prefixes)
+        for prefix in sorted(there - wanted):
+            log.info("%s withdrawn", prefix)
+            with suppress(NetlinkError):  # gone with its device meanwhile
+                self._kernel.route("del", dst=prefix, proto=BGP_PROTOCOL)
+        for prefix in sorted(wanted - there):
+            log.info("%s learned", prefix)
+            self._kernel.route(
+                "replace",
+                dst=prefix,
+                oif=indexes[0],
+                proto=BGP_PROTOCOL,
+                scope=253,
+                prefsrc=self._source,
+            )
+
+
+def follow(stdin: int, routes: KernelRoutes) -> None:
+    """Install what ExaBGP's lines say until it ends, then remove it all.
+
+    Parameters:
+        stdin: file descriptor that the lines come from.
+        routes: the kernel's routes.
+    """
+    table: frozenset[str] = frozenset()
+    routes.set(table)
+    with (
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as links,
+        selectors.DefaultSelector() as selector,
+    ):
+        links.bind((0, LINK_GROUP))
+        selector.register(stdin, selectors.EVENT_READ)
+        selector.register(links, selectors.EVENT_READ)
+        rest = b""
+        while True:
+            ready = {key.fd for key, _ in selector.select()}
+            if links.fileno() in ready:
+                with suppress(OSError):  # an overrun queue says the same: look again
+                    links.recv(READ_SIZE)
+            if stdin in ready:
+                data = os.read(stdin, READ_SIZE)
+                if not data:
+                    routes.set(())
+                    return
+                *lines, rest = (rest + data).split(b"\n")
+                for message in _messages(lines):
+                    table = updated(table, message)
+            try:
+                routes.set(table)
+            except NetlinkError as error:
+                # The device has just gone; its return wakes us again.
+                log.warning("routes not set: %s", error)
+
+
+def _messages(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
+    for line in lines:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            log.warning("not JSON: %r", line)
+            continue
+        if isinstance(message, dict):
+            yield message
