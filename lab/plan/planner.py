@@ -53,7 +53,8 @@ def plan(lab: Lab, observed: Observed, materials: Materials) -> list[Step]:
     steps += [CreateContainer(spec) for spec in created]
     fresh = [(spec.name, spec.node) for spec in created] + [(item.name, item.node) for item in stopped]
     steps += [StartContainer(name, node) for name, node in fresh]
-    nodes = _to_wire(lab, {node for _, node in fresh}, observed.unwired & lab.nodes.keys())
+    unwired = frozenset(node for _, node in fresh) | (observed.unwired & lab.nodes.keys())
+    nodes = _with_far_ends(lab, unwired)
     return [*steps, Wire(nodes)] if nodes else steps
 
 
@@ -75,10 +76,9 @@ def _networks(lab: Lab, specs: Iterable[ContainerSpec], observed: Observed) -> I
     yield from (CreateNetwork(name, lab.name) for name in sorted(wanted - present))
 
 
-def _to_wire(lab: Lab, fresh: set[str], unwired: Iterable[str]) -> frozenset[str]:
-    """New namespaces have no interfaces; the far ends of their links went with the old ones."""
-    far = {end.node for link in lab.links for end in link.ends if fresh & {e.node for e in link.ends}}
-    return frozenset(fresh | far | set(unwired))
+def _with_far_ends(lab: Lab, nodes: frozenset[str]) -> frozenset[str]:
+    """A link is made with both its ends, so a node is wired together with its neighbours."""
+    return nodes | {end.node for node in nodes for link in lab.links_of(node) for end in link.ends}
 
 
 def _refuse_busy_names(lab: Lab, observed: Observed) -> None:

@@ -53,7 +53,7 @@ class Wire:
     """Give running nodes their interfaces, addresses, routes and settings, wherever one differs.
 
     Attributes:
-        nodes: all nodes of which something may be missing, the far ends of replaced links among them.
+        nodes: all nodes of which something may be missing, and the far ends of their links.
     """
 
     nodes: frozenset[str]
