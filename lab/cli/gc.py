@@ -13,7 +13,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Remove what no lab needs any more: old images of ours, left-over helpers, state of labs that are gone."""
+    """Remove what no lab needs any more: old images, left-over helpers, state of labs that are gone."""
     from lab.cli.progress import Silence
     from lab.engine.docker_engine import connect
     from lab.engine.gc import collect, leftovers

@@ -1,4 +1,4 @@
-"""The tenants' intent, brought as any client of the Network Controller would, and the wait until it is true."""
+"""The tenants' intent, brought as any client of the Network Controller would, and the wait for it."""
 
 from __future__ import annotations
 
