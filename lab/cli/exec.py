@@ -30,6 +30,7 @@ def exec_(
     from lab.engine import access
     from lab.engine.docker_engine import connect
 
+    command = command[1:] if command[0] == "--" else command
     client = connect(Silence())
     standing = find(client, chosen(client, lab), node)
     if interactive:

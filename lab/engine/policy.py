@@ -191,19 +191,26 @@ def await_converged(
             look_and_tell
         )
     except RetryError as error:
-        left: tuple[Missing, ...] = error.last_attempt.result()
-        raise WaitTimeoutError([_expired(item, log_of, timeout_s) for item in left]) from None
+        raise WaitTimeoutError(_expired(error.last_attempt.result(), log_of, timeout_s)) from None
 
 
-def _expired(item: Missing, log_of: Callable[[str], str], timeout_s: float) -> Problem:
-    words = "".join(f"\n  last words of {node}:\n{_indented(log_of(node))}" for node in item.nodes)
-    return Problem(
-        code="HNV-ENG-080",
-        message=f"{item.text}, after {timeout_s:g} s",
-        place=item.nodes[0] if item.nodes else "",
-        hint=f"the lab is left as it is: look, mend, and run hnvlab up again{words}",
-    )
+def _expired(left: Iterable[Missing], log_of: Callable[[str], str], timeout_s: float) -> list[Problem]:
+    """A problem for each; the last words of a node stand with the first that concerns it."""
+    problems = []
+    told: set[str] = set()
+    for item in left:
+        fresh = [node for node in item.nodes if node not in told]
+        told.update(fresh)
+        problems.append(
+            Problem(
+                code="HNV-ENG-080",
+                message=f"{item.text}, after {timeout_s:g} s",
+                place=item.nodes[0] if item.nodes else "",
+                hint="\n".join(f"last words of {node}:\n{_indented(log_of(node))}" for node in fresh),
+            )
+        )
+    return problems
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines()) or "    (nothing)"
+    return "\n".join(f"        {line}" for line in text.splitlines()) or "        (nothing)"
