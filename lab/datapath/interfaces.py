@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from types import TracebackType
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -100,12 +99,8 @@ class LinkEvents:
         self._socket.setblocking(False)
         self._socket.bind((0, _RTMGRP_LINK))
 
-    def __enter__(self) -> LinkEvents:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the netlink socket."""
         self._socket.close()
 
     async def wait(self) -> AsyncIterator[None]:

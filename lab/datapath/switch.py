@@ -24,13 +24,11 @@ from lab.datapath.image import (
     steps_between,
 )
 from lab.datapath.libbpf import Map, Object, Program, ensure_bpffs
+from lab.datapath.pins import BPFFS, PINS, link_pins, map_pins
 from lab.datapath.policy import Policy, validate
 from lab.errors import Problem
 
 log = logging.getLogger(__name__)
-
-BPFFS = Path("/sys/fs/bpf")
-PINS = BPFFS / "hnv"
 
 
 class Switch:
@@ -47,15 +45,15 @@ class Switch:
 
     def __init__(self, pins: Path = PINS, object_file: Path = OBJECT) -> None:
         ensure_bpffs(BPFFS)
-        map_pins, link_pins = pins / "maps", pins / "links"
-        map_pins.mkdir(parents=True, exist_ok=True)
-        link_pins.mkdir(parents=True, exist_ok=True)
-        self._object = Object(object_file, map_pins)
-        self._maps = {name: Map.pinned(map_pins / name) for name in MAKE_ORDER}
-        self.metrics = Map.pinned(map_pins / METRICS)
+        maps, links = map_pins(pins), link_pins(pins)
+        maps.mkdir(parents=True, exist_ok=True)
+        links.mkdir(parents=True, exist_ok=True)
+        self._object = Object(object_file, maps)
+        self._maps = {name: Map.pinned(maps / name) for name in MAKE_ORDER}
+        self.metrics = Map.pinned(maps / METRICS)
         self.vport: Program = self._object.program("vport")
         self.uplink: Program = self._object.program("uplink")
-        self._attachments = Attachments(link_pins, detect_hook(self.uplink))
+        self._attachments = Attachments(links, detect_hook(self.uplink))
 
     def __enter__(self) -> Switch:
         return self

@@ -1,4 +1,4 @@
-"""Network namespaces for tests: made under a unique prefix, entered by a thread, removed with what is in them."""
+"""Network namespaces for tests: made under a unique prefix, entered by a thread, removed whole."""
 
 from __future__ import annotations
 

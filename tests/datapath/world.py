@@ -9,10 +9,8 @@ from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
 from lab.datapath.endpoint import Endpoint
-from lab.datapath.interfaces import Interfaces
-from lab.datapath.switch import Switch
 from lab.southbound import southbound_pb2 as pb
-from lab.southbound.identity import port_alias
+from lab.southbound.identity import NodeIdentity, port_alias
 from lab.southbound.keys import GoalState, record
 
 from .netns import Namespace, namespaces, pin_directory
@@ -101,15 +99,11 @@ def goal_state(host: str, tenants: tuple[Tenant, ...]) -> GoalState:
                     )
                 )
             )
-            records.append(
-                record(pb.ProviderMember(rdid=tenant.rdid, provider_address=PROVIDER[vm.host]))
-            )
+            records.append(record(pb.ProviderMember(rdid=tenant.rdid, provider_address=PROVIDER[vm.host])))
             if vm.host == host:
                 records.append(
                     record(
-                        pb.Port(
-                            interface_id=vm.name, vsid=vm.vsid, customer_address=vm.address, mac=vm.mac
-                        )
+                        pb.Port(interface_id=vm.name, vsid=vm.vsid, customer_address=vm.address, mac=vm.mac)
                     )
                 )
     return {item.key: item for item in records}
@@ -125,18 +119,12 @@ class Host:
 
     def start(self) -> None:
         """Start the agent's endpoint: on what is pinned, if something is."""
-        self.switch = self.namespace.call(lambda: Switch(self.pins))
-        self.interfaces = self.namespace.call(lambda: Interfaces(LAB, "pa0"))
-        self.endpoint = Endpoint(self.switch, self.interfaces)
-        self.namespace.call(self.endpoint.refresh)
+        identity = NodeIdentity(lab=LAB, node=self.namespace.name, kind="host", controller="")
+        self.endpoint = self.namespace.call(lambda: Endpoint(identity, pins=self.pins))
 
     def stop(self) -> None:
         """What the death of the agent's process does: its descriptors are gone."""
-        self.namespace.call(self.interfaces.close)
-        self.namespace.call(self.switch.close)
-
-    def apply(self, goal: GoalState) -> None:
-        self.namespace.call(lambda: self.endpoint.apply(goal))
+        self.endpoint.close()
 
     def counted(self) -> dict[tuple[int, str, int], int]:
         """Packets by (reason, direction, VSID)."""
@@ -180,7 +168,7 @@ def world(tenants: tuple[Tenant, ...] = (BLUE, RED)) -> Iterator[World]:
             built.plug(vm)
         for name, host in built.hosts.items():
             host.start()
-            host.apply(goal_state(name, tenants))
+            host.endpoint.apply(goal_state(name, tenants))
         try:
             yield built
         finally:

@@ -1,0 +1,214 @@
+"""What a node's switch holds and has counted, read from the pinned maps: nothing of the agent is asked."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from uuid import UUID
+
+from lab.datapath import abi
+from lab.datapath.errors import DatapathError
+from lab.datapath.image import (
+    DOMAINS,
+    LOCALS,
+    LOOKUP,
+    MEMBERS,
+    METRICS,
+    ROUTES,
+    SETTINGS,
+    SUBNETS,
+    VPORTS,
+)
+from lab.datapath.libbpf import Map
+from lab.datapath.metrics import read_metrics, reason_name
+from lab.datapath.pins import PINS, map_pins
+from lab.errors import Problem
+
+Cell = str | int | bool | None
+Row = dict[str, Cell]
+Table = list[Row]
+Listing = dict[str, Table]
+"""Tables by name; the shape of `--json`."""
+
+
+class PinnedState:
+    """The maps of one node.
+
+    Args:
+        pins: directory on bpffs; see `Switch`.
+    """
+
+    def __init__(self, pins: Path = PINS) -> None:
+        self._maps = map_pins(pins)
+
+    def policy(self) -> Listing:
+        """The policy that the switch forwards by; RDIDs as GUIDs.
+
+        Raises:
+            DatapathError: there is no switch on this node.
+        """
+        rdids = {_number(v): str(UUID(bytes=k)) for k, v in self._read(DOMAINS).items()}
+        settings = abi.Settings.from_buffer_copy(next(iter(self._read(SETTINGS).values())))
+        subnets = {_number(k): abi.Subnet.from_buffer_copy(v) for k, v in self._read(SUBNETS).items()}
+        return {
+            "provider": [
+                {"provider_address": _text(settings.pa), "uplink": _interface(settings.uplink)},
+            ],
+            "virtual_subnets": _sorted(
+                {
+                    "vsid": vsid,
+                    "rdid": rdids.get(subnet.rd),
+                    "router_address": _text(subnet.router),
+                    "router_mac": abi.mac_text(subnet.router_mac),
+                }
+                for vsid, subnet in subnets.items()
+            ),
+            "lookup_records": _sorted(
+                self._lookup_row(rdids, subnets, k, v) for k, v in self._read(LOOKUP).items()
+            ),
+            "customer_routes": _sorted(self._route_row(rdids, k, v) for k, v in self._read(ROUTES).items()),
+            "provider_members": _sorted(
+                self._member_row(rdids, k, v) for k, v in self._read(MEMBERS).items()
+            ),
+        }
+
+    def ports(self) -> Listing:
+        """The vports under policy.
+
+        Raises:
+            DatapathError: there is no switch on this node.
+        """
+        reachable = {_number(v) for v in self._read(LOCALS).values()}
+        rows = []
+        for key, value in self._read(VPORTS).items():
+            ifindex, port = _number(key), abi.VPort.from_buffer_copy(value)
+            rows.append(
+                {
+                    "interface": _interface(ifindex),
+                    "ifindex": ifindex,
+                    "vsid": port.vsid,
+                    "customer_address": _text(port.ca),
+                    "mac": abi.mac_text(port.mac),
+                    "gateway": bool(port.flags & abi.PortFlag.GATEWAY),
+                    "reachable": ifindex in reachable,
+                }
+            )
+        return {"ports": _sorted(rows)}
+
+    def drops(self) -> Listing:
+        """Counters: what was dropped and why, and what was forwarded.
+
+        Raises:
+            DatapathError: there is no switch on this node.
+        """
+        metrics = self._open(METRICS)
+        try:
+            counts = read_metrics(metrics)
+        finally:
+            metrics.close()
+        rows: Listing = {"drops": [], "forwarded": []}
+        for count in counts:
+            row: Row = {"direction": count.direction.label, "vsid": count.vsid}
+            row |= {"packets": count.packets, "bytes": count.bytes}
+            if count.reason == abi.Drop.FORWARDED:
+                rows["forwarded"].append(row)
+            else:
+                rows["drops"].append({"reason": reason_name(count.reason), **row})
+        return rows
+
+    @staticmethod
+    def _lookup_row(
+        rdids: Mapping[int, str], subnets: Mapping[int, abi.Subnet], key_bytes: bytes, value: bytes
+    ) -> Row:
+        key, record = abi.LookupKey.from_buffer_copy(key_bytes), abi.Lookup.from_buffer_copy(value)
+        subnet = subnets.get(key.vsid)
+        return {
+            "rdid": rdids.get(subnet.rd) if subnet else None,
+            "vsid": key.vsid,
+            "customer_address": _text(key.ca),
+            "mac": abi.mac_text(record.mac),
+            "provider_address": _text(record.pa),
+        }
+
+    @staticmethod
+    def _route_row(rdids: Mapping[int, str], key_bytes: bytes, value: bytes) -> Row:
+        key, route = abi.RouteKey.from_buffer_copy(key_bytes), abi.Route.from_buffer_copy(value)
+        length = key.prefix_bits - abi.mapped_prefix_bits(0)
+        return {
+            "rdid": rdids.get(socket.ntohl(key.rd)),
+            "prefix": str(IPv4Network((bytes(key.prefix)[12:], length))),
+            "vsid": route.vsid,
+            "next_hop": _text(route.next_hop),
+        }
+
+    @staticmethod
+    def _member_row(rdids: Mapping[int, str], key_bytes: bytes, value: bytes) -> Row:
+        key = abi.MemberKey.from_buffer_copy(key_bytes)
+        return {
+            "rdid": rdids.get(key.rd),
+            "provider_address": _text(key.pa),
+            "gateway": bool(_number(value) & abi.MemberFlag.GATEWAY),
+        }
+
+    def _open(self, name: str) -> Map:
+        try:
+            return Map.pinned(self._maps / name)
+        except OSError as error:
+            raise DatapathError(
+                Problem(
+                    "HNV-DATAPATH-014",
+                    f"there is no switch here: {error}",
+                    hint="is this a host or a gateway, and has its agent ever run?",
+                )
+            ) from error
+
+    def _read(self, name: str) -> dict[bytes, bytes]:
+        opened = self._open(name)
+        try:
+            return opened.items()
+        finally:
+            opened.close()
+
+
+def as_text(listing: Listing) -> str:
+    """A listing as aligned columns, a heading before each table."""
+    blocks = []
+    for name, rows in listing.items():
+        lines = [f"{name.replace('_', ' ')}: {len(rows)}"]
+        if rows:
+            cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            lines += [
+                "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+                for row in cells
+            ]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return "-"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _sorted(rows: Iterable[Row]) -> Table:
+    return sorted(rows, key=lambda row: [str(value) for value in row.values()])
+
+
+def _number(value: bytes) -> int:
+    return int.from_bytes(value, "little")
+
+
+def _text(value: abi.Addr) -> str | None:
+    address = abi.address_of(value)
+    return None if address is None else str(address)
+
+
+def _interface(ifindex: int) -> str | None:
+    try:
+        return socket.if_indextoname(ifindex)
+    except OSError:
+        return None
