@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +21,8 @@ from lab.southbound.identity import NORTHBOUND_PORT, SOUTHBOUND_PORT, TLS_DIRECT
 
 TOKEN_PATH = Path("/etc/hnvlab/token")
 DATABASE_PATH = Path("/var/lib/hnvlab/controller.db")
-GRACE_S = 1.0
-"""How long agents' streams may take to end when the controller stops."""
+GRACE_S = 1
+"""How long clients' and agents' connections may take to end when the controller stops."""
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -61,8 +62,13 @@ async def serve(options: argparse.Namespace) -> None:
             log_config=None,
             access_log=False,
             lifespan="off",
+            # A client that keeps its connection open must not keep the controller from ending.
+            timeout_graceful_shutdown=GRACE_S,
         )
     )
+    # uvicorn takes the signals while it serves, and raises them again for the handlers that it found before.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
     await southbound.start()
     try:
         await northbound.serve()

@@ -17,7 +17,7 @@ from lab.controller.allocation import active_gateways, demand_kbps
 from lab.controller.catalog import VIRTUAL_GATEWAYS, Path, children
 from lab.controller.controller import Controller
 from lab.controller.domains import network_of_gateway, unreachable_peers, vip_of
-from lab.controller.fleet import POLICY_FAILURE, ConfigurationState, Detail, Node
+from lab.controller.fleet import POLICY_FAILURE, ConfigurationState, Node
 from lab.controller.inventory import PLACEMENT, PROVIDER_ADDRESS
 from lab.controller.models_fabric import Gateway, GatewayPool, IpPool, Server
 from lab.controller.models_tenant import (
@@ -54,10 +54,7 @@ def _complete(
             _complete(item, below, child, controller, common)
     properties["provisioningState"] = state
     if reason:
-        failed = ConfigurationState(
-            "Failure", time.time(), (Detail("NetworkController", POLICY_FAILURE, reason),)
-        )
-        properties["configurationState"] = _state_json(failed)
+        properties["configurationState"] = _single("Failure", POLICY_FAILURE, reason)
     rule = _READ_ONLY.get(path.kind)
     if rule is not None:
         properties |= rule(path, resource, controller)
@@ -80,8 +77,11 @@ def _reference(ref: str) -> Json:
     return {"resourceRef": ref}
 
 
-def _single(status: str, code: str, message: str, source: str = "NetworkController") -> Json:
-    return _state_json(ConfigurationState(status, time.time(), (Detail(source, code, message),)))
+def _single(status: str, code: str, message: str, node: Node | None = None) -> Json:
+    """A state of one detail, which a node speaks for; None: the controller alone does, at any time."""
+    detail = {"source": node.name if node else "NetworkController", "code": code, "message": message}
+    moment = {"lastUpdatedTime": _moment(node.updated_unix_s)} if node else {}
+    return {"status": status, **moment, "detailedInfo": [detail]}
 
 
 def _node_state(name: str, controller: Controller) -> Json:
@@ -116,7 +116,7 @@ def _gateway(_path: Path, resource: Resource[Gateway], controller: Controller) -
     vip = vip_of(name, inventory)
     if not active and node is not None and node.connected:
         message = "The gateway stands by."
-        result["configurationState"] = _single("Uninitialized", "Uninitialized", message)
+        result["configurationState"] = _single("Uninitialized", "Uninitialized", message, node)
     return result | {
         "state": "Active" if active else "Redundant",
         "healthState": "Healthy" if node is not None and node.connected else "Unhealthy",
@@ -170,10 +170,10 @@ def _record_state(node: Node, key: str, path: Path, controller: Controller) -> J
         return _state_json(node.state)
     fault = node.refused.get(key) or next(iter(node.rejection), None)
     if fault is not None:
-        return _single("Failure", fault.code or POLICY_FAILURE, fault.message, node.name)
+        return _single("Failure", fault.code or POLICY_FAILURE, fault.message, node)
     if controller.fleet.provisioning(path.root.key)[0] == "Updating":
-        return _single("InProgress", "InProgress", f"Its policy is on the way to {node.name}.")
-    return _single("Success", "Success", f"{node.name} has its policy.", node.name)
+        return _single("InProgress", "InProgress", f"Its policy is on the way to {node.name}.", node)
+    return _single("Success", "Success", f"{node.name} has its policy.", node)
 
 
 def _observed(path: Path, controller: Controller) -> Observation | None:

@@ -24,7 +24,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from lab.controller.catalog import parse_path
 from lab.controller.client import ControllerClient, ControllerUnreachableError
+from lab.controller.controller import Controller, Written
+from lab.controller.store import SqliteStore
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, patched
 from lab.southbound.southbound_pb2_grpc import SouthboundStub
@@ -119,7 +122,7 @@ class RunningController:
             "token": token,
             "database": self.directory / "controller.db",
         }
-        command = [sys.executable, "-m", "lab.controller"]
+        command = [sys.executable, "-X", "faulthandler", "-m", "lab.controller"]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
         log = (self.directory / "controller.log").open("ab")
@@ -243,3 +246,34 @@ def error_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
     error = body["error"]
     assert isinstance(error, dict)
     return error
+
+
+class Datacenter:
+    """A controller inside this process, over a database in a directory."""
+
+    def __init__(self, directory: Path, intent: list[tuple[str, dict[str, Any]]]) -> None:
+        self.store = SqliteStore(directory / "controller.db")
+        self.controller = Controller(self.store)
+        for path, body in intent:
+            self.put(path, body)
+
+    def put(self, path: str, body: Mapping[str, Any]) -> Written:
+        at = parse_path(path)
+        assert at is not None
+        resource = at.collection.model.model_validate({**body, "resourceId": at.ids[-1]})
+        return self.controller.put(at, resource)
+
+    def delete(self, path: str) -> bool:
+        at = parse_path(path)
+        assert at is not None
+        return self.controller.delete(at)
+
+    def observe(self, node: str, report: pb.Report) -> None:
+        self.controller.observe(node, report)
+
+    def goal_state(self, node: str) -> GoalState:
+        return self.controller.policy.goal_state(node)
+
+    def restarted(self) -> Controller:
+        """A second controller over the same store, as after a crash."""
+        return Controller(self.store)

@@ -1,0 +1,178 @@
+"""What the controller still knows after SIGKILL: everything that it has acknowledged."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from controller_support import Datacenter, RunningController, hybrid_cloud, running
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lab.controller.catalog import parse_path
+from lab.controller.client import ControllerUnreachableError
+from lab.controller.refusals import Refused
+from lab.controller.store import Commit, SqliteStore, StaleEtagError, StoredDocument, StoreVersionError
+from lab.southbound import southbound_pb2 as pb
+
+BLUE = "5d0c4d4a-0b1e-4000-8000-0000000000b1"
+ACKNOWLEDGED_BEFORE_KILL = 40
+
+
+def put_until_killed(controller: RunningController, writer: int, enough: threading.Event) -> dict[str, str]:
+    """PUT until the controller is gone; the entity tags of what it has acknowledged, by path."""
+    acknowledged: dict[str, str] = {}
+    with controller.client(retry_for_s=0) as client:
+        for number in range(100_000):
+            path = f"/credentials/w{writer}-{number}"
+            body = {"properties": {"type": "UsernamePassword", "userName": "u" * 500, "value": "v"}}
+            try:
+                acknowledged[path] = client.put(path, body)["etag"]
+            except ControllerUnreachableError:
+                return acknowledged
+            if number == ACKNOWLEDGED_BEFORE_KILL:
+                enough.set()
+    raise AssertionError("the controller was never killed")
+
+
+def test_every_acknowledged_put_survives_sigkill(tmp_path: Path) -> None:
+    with running(tmp_path) as controller:
+        controller.put_all(hybrid_cloud())
+        results: list[dict[str, str]] = []
+        enough = threading.Event()
+        writers = [
+            threading.Thread(target=lambda n=n: results.append(put_until_killed(controller, n, enough)))
+            for n in range(3)
+        ]
+        for writer in writers:
+            writer.start()
+        assert enough.wait(60)
+        controller.kill()
+        for writer in writers:
+            writer.join()
+        controller.start()
+        acknowledged = {path: etag for result in results for path, etag in result.items()}
+        assert len(acknowledged) > ACKNOWLEDGED_BEFORE_KILL
+        with controller.client() as client:
+            there = {item["resourceRef"]: item["etag"] for item in client.list("/credentials")}
+            assert acknowledged.items() <= there.items()
+            assert len(client.list("/networkInterfaces")) == 4
+
+
+def test_sigterm_ends_it_cleanly(tmp_path: Path) -> None:
+    with running(tmp_path) as controller:
+        assert controller.stop() == 0
+
+
+def states(controller: Any) -> dict[str, Any]:
+    return {node: controller.policy.goal_state(node) for node in controller.fleet.names}
+
+
+def test_a_restart_compiles_the_same_goal_states(tmp_path: Path) -> None:
+    """Learned routes included, before any agent is back: forwarding goes on undisturbed."""
+    datacenter = Datacenter(tmp_path, hybrid_cloud())
+    learned = pb.LearnedRoutes(rdid=BLUE, routes=[pb.LearnedRoute(prefix="192.168.50.0/24", metric=7)])
+    connected = pb.ConnectionState(rdid=BLUE, name="blue-hq", state="Connected", bytes_in=5)
+    datacenter.observe("gw01", pb.Report(connections=[connected], learned_routes=[learned]))
+    after = datacenter.restarted()
+    assert f"customer-route/{BLUE}/192.168.50.0/24" in datacenter.goal_state("hv01")
+    assert states(after) == states(datacenter.controller)
+    assert after.observations[BLUE].connections["blue-hq"].state == "Connected"
+
+
+INTENT = hybrid_cloud()
+STEPS = st.lists(
+    st.tuples(st.sampled_from(range(len(INTENT))), st.sampled_from(["put", "put", "delete", "change"])),
+    min_size=5,
+    max_size=30,
+)
+
+
+def changed(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The same resource, a little different."""
+    properties = dict(body["properties"])
+    if path.startswith("/networkInterfaces/"):
+        properties["server"] = {"resourceRef": "/servers/hv02"}
+    if path.startswith("/virtualNetworks/"):
+        properties["routingDomainId"] = None
+        properties["subnets"] = [*properties["subnets"][1:], properties["subnets"][0]]
+    return {"properties": properties, "tags": {"changed": True}}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS)
+def test_small_steps_and_a_restart_lead_to_the_same_goal_states(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str]]
+) -> None:
+    """Recompiling only what a change concerns must not miss anything, whatever is done in whatever order."""
+    datacenter = Datacenter(tmp_path_factory.mktemp("nc"), INTENT)
+    for index, verb in steps:
+        path, body = INTENT[index]
+        try:
+            if verb == "delete":
+                datacenter.delete(path)
+            else:
+                datacenter.put(path, changed(path, body) if verb == "change" else body)
+        except Refused:
+            pass
+        report = pb.Report(learned_routes=[pb.LearnedRoutes(rdid=BLUE)])
+        report.learned_routes[0].routes.add(prefix=f"192.168.{index}.0/24", metric=index)
+        datacenter.observe("gw01", report)
+    after = datacenter.restarted()
+    assert after.inventory.allocations == datacenter.controller.inventory.allocations
+    assert states(after) == states(datacenter.controller)
+    datacenter.store.close()
+
+
+# --- the store ---
+
+
+def test_commit_compares_and_swaps(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "db")
+    store.commit(Commit(key="/a", document=StoredDocument("1", "{}"), allocations={("kind", "me"): "x"}))
+    for stale in ("", "2"):
+        with pytest.raises(StaleEtagError):
+            store.commit(Commit("/a", stale, StoredDocument("3", "{}"), allocations={("kind", "me"): "y"}))
+    assert store.load().documents["/a"].etag == "1"
+    assert store.load().allocations == {("kind", "me"): "x"}
+    store.commit(Commit("/a", "1", None, allocations={("kind", "me"): None}, observations={"r": "o"}))
+    contents = SqliteStore(tmp_path / "db").load()
+    assert (contents.documents, contents.allocations, contents.observations) == ({}, {}, {"r": "o"})
+
+
+def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "db")
+    store._db.execute("PRAGMA user_version = 99")
+    store.close()
+    with pytest.raises(StoreVersionError, match="schema 99"):
+        SqliteStore(tmp_path / "db")
+
+
+class BrokenStore(SqliteStore):
+    """A disk that is full."""
+
+    broken = False
+
+    def commit(self, commit: Commit) -> None:
+        if self.broken:
+            raise OSError("no space left on device")
+        super().commit(commit)
+
+
+def test_what_cannot_be_stored_has_not_happened(tmp_path: Path) -> None:
+    datacenter = Datacenter(tmp_path, hybrid_cloud())
+    datacenter.store.close()
+    store = BrokenStore(tmp_path / "controller.db")
+    datacenter.store = datacenter.controller._store = store
+    before = states(datacenter.controller)
+    store.broken = True
+    with pytest.raises(OSError, match="no space"):
+        datacenter.put("/servers/hv03", {"properties": {}})
+    with pytest.raises(OSError, match="no space"):
+        datacenter.delete("/networkInterfaces/blue-web")
+    path = parse_path("/servers/hv03")
+    assert path is not None
+    assert datacenter.controller.inventory.find(path) is None
+    assert states(datacenter.controller) == before == states(datacenter.restarted())
