@@ -19,6 +19,11 @@ from lab.southbound.identity import port_alias
 
 _RTMGRP_LINK = 1
 _BUFFER = 65536
+PROVIDER_TABLE = 7637
+"""Routing table for what leaves by the uplink. The node's own traffic never follows it: in the product, too,
+the PA lives in a network compartment of its own."""
+_PROVIDER_RULE_PRIORITY = 32800
+"""Behind the main table, which knows the uplink's own subnet and no other route by this interface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Interfaces:
             for address, length in present - target:
                 self._netlink.addr("del", index=uplink, address=str(address), prefixlen=length)
             if wanted is not None and wanted.gateway is not None:
-                self._netlink.route("replace", dst="default", gateway=str(wanted.gateway), oif=uplink)
+                self._set_provider_route(uplink, wanted.gateway)
         except NetlinkError as error:
             raise DatapathError(
                 Problem(
@@ -89,6 +94,17 @@ class Interfaces:
                     hint="the interface must be up, and the default route's gateway on its network",
                 )
             ) from error
+
+    def _set_provider_route(self, uplink: int, gateway: IPv4Address) -> None:
+        """Send what leaves by the uplink, and nothing else, to PAs of other subnets through this router."""
+        self._netlink.route("replace", dst="default", gateway=str(gateway), oif=uplink, table=PROVIDER_TABLE)
+        try:
+            self._netlink.rule(
+                "add", FRA_OIFNAME=self._uplink, table=PROVIDER_TABLE, priority=_PROVIDER_RULE_PRIORITY
+            )
+        except NetlinkError as error:
+            if error.code != errno.EEXIST:
+                raise
 
 
 class LinkEvents:
