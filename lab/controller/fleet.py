@@ -122,7 +122,9 @@ class Node:
 
     def connect(self, instance: str, wake: Callable[[], None]) -> None:
         """An agent has opened a stream; whatever was sent on another one is void."""
+        ended = self.wake
         self.instance, self.wake = instance, wake
+        ended()
         self.refused, self.rejection = {}, ()
         self._unsent.clear()
         self._unconfirmed.clear()

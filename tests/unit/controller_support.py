@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import json
 import os
@@ -207,6 +208,15 @@ class FakeAgent:
         await self._stream.write(answer)
         return delta
 
+    async def ended(self) -> grpc.StatusCode:
+        """How the controller ended the stream."""
+        try:
+            while await self._stream.read() is not grpc.aio.EOF:
+                pass
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
     async def take_until(self, predicate: Callable[[GoalState], bool]) -> None:
         """Receive deltas until the acknowledged goal state is as it should be."""
         while not predicate(self.goal):
@@ -234,7 +244,9 @@ async def agent(
     async with grpc.aio.secure_channel(target, credentials) as channel:
         stream = SouthboundStub(channel).Connect()
         hello = pb.Hello(node=node, kind=kind, instance=instance or os.urandom(8).hex())
-        await stream.write(pb.AgentMessage(hello=hello))
+        # A stream that is refused at once may be gone before its first message.
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await stream.write(pb.AgentMessage(hello=hello))
         try:
             yield FakeAgent(stream, refuse)
         finally:
