@@ -16,7 +16,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from lab.datapath.errors import DatapathError
-from lab.datapath.libbpf import Program, TcxLink
+from lab.datapath.programs import Program, TcxLink
 from lab.errors import Problem
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import ctypes
 from dataclasses import dataclass
 
 from lab.datapath import abi
-from lab.datapath.libbpf import Map
+from lab.datapath.maps import Map
 
 
 @dataclass(frozen=True, slots=True)

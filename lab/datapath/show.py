@@ -21,7 +21,7 @@ from lab.datapath.image import (
     SUBNETS,
     VPORTS,
 )
-from lab.datapath.libbpf import Map
+from lab.datapath.maps import Map
 from lab.datapath.metrics import read_metrics, reason_name
 from lab.datapath.pins import PINS, map_pins
 from lab.errors import Problem

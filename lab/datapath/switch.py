@@ -23,9 +23,11 @@ from lab.datapath.image import (
     image_of,
     steps_between,
 )
-from lab.datapath.libbpf import Map, Object, Program, ensure_bpffs
+from lab.datapath.libbpf import ensure_bpffs
+from lab.datapath.maps import Map
 from lab.datapath.pins import BPFFS, PINS, link_pins, map_pins
 from lab.datapath.policy import Policy, validate
+from lab.datapath.programs import Object, Program
 from lab.errors import Problem
 
 log = logging.getLogger(__name__)
