@@ -28,7 +28,6 @@ MTU = 1500
 ROUTE_PROTOCOL = 201
 """rtm_protocol of the routes that are ours; BIRD's are 12."""
 IFF_UP = 1
-FRONT_MARK = "front-end"
 MAIN_TABLE = 254
 SYSCTLS: Mapping[str, str] = {
     "net/ipv4/ip_forward": "1",
@@ -67,14 +66,19 @@ class WantedRoute:
     source: IPv4Address | None = None
 
 
+def _mark_prefix(settings: Settings) -> str:
+    """Not a port's alias: the WNV filter takes every interface that has one for a vport, and closes it."""
+    return f"hnvlab-front-end:{settings.lab}:"
+
+
 def mark(settings: Settings, tenant: Tenant) -> str:
     """Alias of the front-end pair's outer end: whose it is, readable after any restart."""
-    return port_alias(settings.lab, f"{FRONT_MARK}/{tenant.rdid}/{tenant.name}")
+    return f"{_mark_prefix(settings)}{tenant.rdid}/{tenant.name}"
 
 
 def standing(settings: Settings) -> dict[str, Standing]:
     """The tenants that have kernel objects on this node, by name."""
-    prefix = port_alias(settings.lab, f"{FRONT_MARK}/")
+    prefix = _mark_prefix(settings)
     found: dict[str, Standing] = {}
     with IPRoute() as kernel:
         for link in kernel.get_links():
