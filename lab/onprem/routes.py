@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ BGP_PROTOCOL = 186
 FAMILY = "ipv4 unicast"
 LINK_GROUP = 1
 """RTMGRP_LINK: the kernel tells of devices that come and go."""
+LINK_SCOPE = 253
 READ_SIZE = 65536
 
 
@@ -72,18 +74,19 @@ class KernelRoutes:
         wanted = set(prefixes)
         for prefix in sorted(there - wanted):
             log.info("%s withdrawn", prefix)
-            with suppress(NetlinkError):  # gone with its device meanwhile
-                self._kernel.route("del", dst=prefix, proto=BGP_PROTOCOL)
+            try:
+                self._change("del", prefix, indexes[0])
+            except NetlinkError as error:
+                if error.code != errno.ESRCH:  # gone with its device meanwhile
+                    raise
         for prefix in sorted(wanted - there):
             log.info("%s learned", prefix)
-            self._kernel.route(
-                "replace",
-                dst=prefix,
-                oif=indexes[0],
-                proto=BGP_PROTOCOL,
-                scope=253,
-                prefsrc=self._source,
-            )
+            self._change("replace", prefix, indexes[0])
+
+    def _change(self, what: str, prefix: str, index: int) -> None:
+        self._kernel.route(
+            what, dst=prefix, oif=index, proto=BGP_PROTOCOL, scope=LINK_SCOPE, prefsrc=self._source
+        )
 
 
 def follow(stdin: int, routes: KernelRoutes) -> None:
