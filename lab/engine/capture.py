@@ -17,8 +17,8 @@ from lab.engine.observe import HELPER, StandingNode
 from lab.errors import LabError, Problem
 from lab.plan import marks
 
-CAPABILITIES = ("NET_RAW", "NET_ADMIN")
-"""Packet sockets; promiscuous mode."""
+CAPABILITIES = ("NET_RAW", "NET_ADMIN", "SETUID", "SETGID")
+"""Packet sockets; promiscuous mode; tcpdump becomes an ordinary user as soon as it has its socket."""
 INTERRUPTED = 130
 
 
@@ -63,7 +63,7 @@ class Capture:
             CaptureError: tcpdump failed; what it said went to `err`.
         """
         api = self._client.api
-        made = self._create(["tcpdump", "-i", interface, "-Z", "root", "-U", *arguments])
+        made = self._create(["tcpdump", "-i", interface, "-U", *arguments])
         waiter = threading.Thread(target=self._end_when_asked, args=(made,), daemon=True)
         try:
             pieces = api.attach(made, stdout=True, stderr=True, stream=True, demux=True)
@@ -94,8 +94,8 @@ class Capture:
                 image=self._image,
                 command=list(command),
                 labels={marks.LAB: self._lab, marks.KIND: HELPER},
+                # No init between: it could not hand a signal on to a tcpdump that is another user by then.
                 host_config=api.create_host_config(
-                    init=True,
                     network_mode=f"container:{self._node.container}",
                     cap_drop=["ALL"],
                     cap_add=list(CAPABILITIES),

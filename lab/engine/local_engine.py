@@ -120,7 +120,8 @@ class LocalEngine:
         if "unit" in record:
             return record
         # The start time tells our process from a later one with the same id.
-        return record if start_time(int(str(record["pid"]))) == record["start_time"] else None
+        started = record["start_time"]
+        return record if started is not None and start_time(int(str(record["pid"]))) == started else None
 
     def stop(self) -> bool:
         """End the engine if we started it; False: there is none of ours.
