@@ -63,7 +63,9 @@ class Capture:
             CaptureError: tcpdump failed; what it said went to `err`.
         """
         api = self._client.api
-        made = self._create(["tcpdump", "-i", interface, "-U", *arguments])
+        # Immediate mode: else the kernel keeps packets back for a while, and those are lost when tcpdump is
+        # stopped.
+        made = self._create(["tcpdump", "-i", interface, "--immediate-mode", "-U", *arguments])
         waiter = threading.Thread(target=self._end_when_asked, args=(made,), daemon=True)
         try:
             pieces = api.attach(made, stdout=True, stderr=True, stream=True, demux=True)
