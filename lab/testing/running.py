@@ -17,6 +17,8 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
+from lab.controller.client import ControllerClient
+
 COMMAND = (sys.executable, "-m", "lab.cli.main")
 """`hnvlab`, of the same environment that the test runs in."""
 
@@ -88,6 +90,15 @@ class RunningLab:
     def _docker(self) -> docker.DockerClient:
         return docker.from_env()
 
+    def controller(self, retry_for_s: float = 0) -> ControllerClient:
+        """A client of the lab's Network Controller.
+
+        Args:
+            retry_for_s: how long a call goes on trying while nobody answers, in seconds.
+        """
+        token = Path(self.summary["token"]).read_text().strip()
+        return ControllerClient(self.summary["api"], self.summary["ca"], token, retry_for_s)
+
     def container(self, node: str) -> Container:
         """The container of a node."""
         return self._docker.containers.get(f"{self.name}-{node}")
@@ -151,7 +162,9 @@ def dissect(file: Path, fields: Sequence[str], display_filter: str = "") -> list
     Raises:
         AssertionError: tshark refused the capture.
     """
+    # Without sequence analysis: a retransmission is TCP at work, no defect of what carries it.
     command = ["tshark", "-r", str(file), "-T", "fields", "-o", "ip.check_checksum:TRUE"]
+    command += ["-o", "tcp.analyze_sequence_numbers:FALSE"]
     if display_filter:
         command += ["-Y", display_filter]
     for name in fields:

@@ -101,7 +101,7 @@ def test_the_controller_dies_and_a_change_made_after_it_arrives(lab: RunningLab)
         try:
             changed = json.loads(json.dumps(interface))
             changed["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"] = "10.0.1.44"
-            eventually(lambda: _put(lab, changed), within_s=20)
+            lab.controller(retry_for_s=20).put("networkInterfaces/blue-app", changed)
             assert "10.0.1.44" not in records(lab, "hv01")
         finally:
             lab.run("hv01", "s6-svc", "-u", "/run/service/hvhost").check()
@@ -143,30 +143,17 @@ def test_every_acknowledged_put_survives_the_controllers_death(lab: RunningLab) 
         stop.set()
         writer.join(30)
 
-    def answers() -> set[str]:
-        try:
-            return {item["resourceId"] for item in lab.controller().list("credentials")}
-        except OSError as error:
-            raise AssertionError(f"the controller does not answer: {error}") from error
-
-    there = eventually(answers, within_s=20)
+    there = {item["resourceId"] for item in lab.controller(retry_for_s=20).list("credentials")}
     assert set(acknowledged) <= there
     for name in there:
         if name.startswith("survivor-"):
-            client.delete(f"credentials/{name}")
+            lab.controller(retry_for_s=20).delete(f"credentials/{name}")
     eventually(lambda: synchronised(lab), within_s=20)
 
 
 def records(lab: RunningLab, host: str) -> set[str]:
     """Customer addresses of blue's second subnet in a host's policy."""
     return {item["customer_address"] for item in lab.policy(host)["lookup_records"] if item["vsid"] == 5002}
-
-
-def _put(lab: RunningLab, body: dict[str, object]) -> None:
-    try:
-        lab.controller().put("networkInterfaces/blue-app", body)
-    except OSError as error:
-        raise AssertionError(f"the controller does not answer: {error}") from error
 
 
 def _assert_in(item: str, items: set[str]) -> None:
