@@ -12,53 +12,218 @@ Path = tuple[str | int, ...]
 
 
 class Code(Enum):
-    """A code with what it means; never reused, documented in docs/topology.md."""
+    """A code, what it means, and what to do when a finding knows nothing better. Codes are never reused."""
 
-    FILE = "HNV-TOPO-001", "the file cannot be read"
-    YAML = "HNV-TOPO-002", "the text is no YAML"
-    EMPTY = "HNV-TOPO-003", "the file holds no mapping"
-    DUPLICATE_KEY = "HNV-TOPO-004", "a name stands twice in one mapping"
-    KEY = "HNV-TOPO-005", "a key is no text"
-    ALIAS = "HNV-TOPO-006", "an alias contains itself"
-    UNKNOWN_KEY = "HNV-TOPO-010", "a key that no lab has"
-    MISSING_KEY = "HNV-TOPO-011", "a key that must be there is not"
-    VALUE = "HNV-TOPO-012", "a value of the wrong type or out of its range"
-    NAME = "HNV-TOPO-013", "a name that is no DNS label"
-    ADDRESS = "HNV-TOPO-014", "an address that is no IPv4 host address"
-    PREFIX = "HNV-TOPO-015", "a prefix that is no IPv4 network"
-    MAC = "HNV-TOPO-016", "a MAC address that is none"
-    GUID = "HNV-TOPO-017", "a routing domain that is no GUID"
-    ASN = "HNV-TOPO-018", "an AS number that is not private"
-    DUPLICATE_NODE = "HNV-TOPO-020", "two nodes share a name"
-    LONG_NAME = "HNV-TOPO-021", "LAB-NODE is too long for a host name"
-    MISSING_FILE = "HNV-TOPO-022", "a file named under `files:` does not exist"
-    REFERENCE = "HNV-TOPO-023", "a reference to something that does not exist"
-    FABRIC_OVERLAP = "HNV-TOPO-030", "networks of the fabric overlap"
-    POOL = "HNV-TOPO-031", "the provider pool is not usable"
-    POOL_SMALL = "HNV-TOPO-032", "the provider pool is too small"
-    VIP = "HNV-TOPO-033", "the VIP is not usable"
-    PREFIX_SMALL = "HNV-TOPO-034", "a network has too few addresses for its nodes"
-    GATEWAY_COUNT = "HNV-TOPO-035", "the number of gateways does not fit"
-    VSID = "HNV-TOPO-040", "a VSID is used twice in the datacenter"
-    ROUTING_DOMAIN = "HNV-TOPO-041", "a routing domain is used twice"
-    SUBNET_OVERLAP = "HNV-TOPO-042", "subnets of one VM network overlap"
-    OUTSIDE = "HNV-TOPO-043", "an address is not in its network"
-    RESERVED = "HNV-TOPO-044", "an address is reserved in its network"
-    DUPLICATE_ADDRESS = "HNV-TOPO-045", "two machines of one network share an address"
-    DUPLICATE_MAC = "HNV-TOPO-046", "two machines of one network share a MAC address"
-    GATEWAY_SUBNET = "HNV-TOPO-047", "the gateway subnet holds a VM"
-    SITE_TWICE = "HNV-TOPO-050", "two connections lead to one site"
-    SITE_UNUSED = "HNV-TOPO-051", "no connection leads to a site"
-    LAN_OVERLAP = "HNV-TOPO-052", "a site's network overlaps what the tenant must tell apart from it"
-    WAN = "HNV-TOPO-053", "a site's public address is not usable"
-    WAN_OVERLAP = "HNV-TOPO-054", "two public networks overlap"
-    SAME_ASN = "HNV-TOPO-055", "tenant and site share one AS number"
-    CHECK = "HNV-TOPO-060", "a check asserts nothing, or two things"
-    DUPLICATE_CHECK = "HNV-TOPO-061", "two checks share a name"
+    FILE = (
+        "HNV-TOPO-001",
+        "the file cannot be read",
+        "check the path; topologies/ holds ready files",
+    )
+    YAML = (
+        "HNV-TOPO-002",
+        "the text is no YAML",
+        "an editor with YAML support shows the place",
+    )
+    EMPTY = (
+        "HNV-TOPO-003",
+        "the file holds no mapping",
+        "begin with a copy of topologies/hybrid-cloud.yml",
+    )
+    DUPLICATE_KEY = (
+        "HNV-TOPO-004",
+        "a name stands twice in one mapping",
+        "rename or remove one of the two",
+    )
+    KEY = (
+        "HNV-TOPO-005",
+        "a key is no text",
+        "put it in quotes",
+    )
+    ALIAS = (
+        "HNV-TOPO-006",
+        "an alias contains itself",
+        "write the value out instead of the alias",
+    )
+    UNKNOWN_KEY = (
+        "HNV-TOPO-010",
+        "a key that no lab has",
+        "remove it; docs/topology.md lists all keys",
+    )
+    MISSING_KEY = (
+        "HNV-TOPO-011",
+        "a key that must be there is not",
+        "add it; docs/topology.md says what it means",
+    )
+    VALUE = (
+        "HNV-TOPO-012",
+        "a value of the wrong type or out of its range",
+        "docs/topology.md lists what each key may hold",
+    )
+    NAME = (
+        "HNV-TOPO-013",
+        "a name that is no DNS label",
+        "choose a name of letters, digits and hyphens",
+    )
+    ADDRESS = (
+        "HNV-TOPO-014",
+        "an address that is no IPv4 host address",
+        "write four numbers from 0 to 255, with dots",
+    )
+    PREFIX = (
+        "HNV-TOPO-015",
+        "a prefix that is no IPv4 network",
+        "write the network's first address, a slash, and the length",
+    )
+    MAC = (
+        "HNV-TOPO-016",
+        "a MAC address that is none",
+        "leave the key away: an address is derived",
+    )
+    GUID = (
+        "HNV-TOPO-017",
+        "a routing domain that is no GUID",
+        "leave the key away: a routing domain is derived from the names",
+    )
+    ASN = (
+        "HNV-TOPO-018",
+        "an AS number that is not private",
+        "take one of the private range, 64512 to 65534",
+    )
+    DUPLICATE_NODE = (
+        "HNV-TOPO-020",
+        "two nodes share a name",
+        "rename one of them",
+    )
+    LONG_NAME = (
+        "HNV-TOPO-021",
+        "LAB-NODE is too long for a host name",
+        "shorten the name of the lab or of the node",
+    )
+    MISSING_FILE = (
+        "HNV-TOPO-022",
+        "a file named under `files:` does not exist",
+        "put the file there, or correct the path",
+    )
+    REFERENCE = (
+        "HNV-TOPO-023",
+        "a reference to something that does not exist",
+        "correct the name, or add what it names",
+    )
+    FABRIC_OVERLAP = (
+        "HNV-TOPO-030",
+        "networks of the fabric overlap",
+        "give one of them another prefix",
+    )
+    POOL = (
+        "HNV-TOPO-031",
+        "the provider pool is not usable",
+        "let the pool begin after the router's address and end before the network does",
+    )
+    POOL_SMALL = (
+        "HNV-TOPO-032",
+        "the provider pool is too small",
+        "make the pool larger",
+    )
+    VIP = (
+        "HNV-TOPO-033",
+        "the VIP is not usable",
+        "choose a free address of the front-end network",
+    )
+    PREFIX_SMALL = (
+        "HNV-TOPO-034",
+        "a network has too few addresses for its nodes",
+        "make the network larger",
+    )
+    GATEWAY_COUNT = (
+        "HNV-TOPO-035",
+        "the number of gateways does not fit",
+        "write one gateway under `gateways:`",
+    )
+    VSID = (
+        "HNV-TOPO-040",
+        "a VSID is used twice in the datacenter",
+        "give one of the subnets another VSID",
+    )
+    ROUTING_DOMAIN = (
+        "HNV-TOPO-041",
+        "a routing domain is used twice",
+        "give one tenant another GUID, or none: one is derived",
+    )
+    SUBNET_OVERLAP = (
+        "HNV-TOPO-042",
+        "subnets of one VM network overlap",
+        "give one of the subnets another prefix",
+    )
+    OUTSIDE = (
+        "HNV-TOPO-043",
+        "an address is not in its network",
+        "choose an address of the network, or another network",
+    )
+    RESERVED = (
+        "HNV-TOPO-044",
+        "an address is reserved in its network",
+        "choose an address between the second and the last but one",
+    )
+    DUPLICATE_ADDRESS = (
+        "HNV-TOPO-045",
+        "two machines of one network share an address",
+        "give one of them another address",
+    )
+    DUPLICATE_MAC = (
+        "HNV-TOPO-046",
+        "two machines of one network share a MAC address",
+        "leave the key away: an address is derived from the IP address",
+    )
+    GATEWAY_SUBNET = (
+        "HNV-TOPO-047",
+        "the gateway subnet holds a VM",
+        "give the gateway a subnet of its own",
+    )
+    SITE_TWICE = (
+        "HNV-TOPO-050",
+        "two connections lead to one site",
+        "add a site for the second connection",
+    )
+    SITE_UNUSED = (
+        "HNV-TOPO-051",
+        "no connection leads to a site",
+        "add a connection to it, or remove the site",
+    )
+    LAN_OVERLAP = (
+        "HNV-TOPO-052",
+        "a site's network overlaps what the tenant must tell apart from it",
+        "give the site another prefix",
+    )
+    WAN = (
+        "HNV-TOPO-053",
+        "a site's public address is not usable",
+        "take the second address of a /30",
+    )
+    WAN_OVERLAP = (
+        "HNV-TOPO-054",
+        "two public networks overlap",
+        "give the site another public network",
+    )
+    SAME_ASN = (
+        "HNV-TOPO-055",
+        "tenant and site share one AS number",
+        "give the site another AS number",
+    )
+    CHECK = (
+        "HNV-TOPO-060",
+        "a check asserts nothing, or two things",
+        "keep one assertion, and the node that it is tried from",
+    )
+    DUPLICATE_CHECK = (
+        "HNV-TOPO-061",
+        "two checks share a name",
+        "rename one of them",
+    )
 
-    def __init__(self, code: str, meaning: str) -> None:
+    def __init__(self, code: str, meaning: str, remedy: str) -> None:
         self.code = code
         self.meaning = meaning
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)

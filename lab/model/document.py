@@ -107,6 +107,9 @@ class _Builder:
 
     def _scalar(self, node: Node) -> Any:
         value = self.yaml.constructor.construct_object(node)
+        if isinstance(value, str) and not value.isascii():
+            # JSON writes one character as two escapes, "\\ud83d\\ude00"; a lone half is no text at all.
+            value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         # Dates and binaries are no types of a topology: the text as it stands says more.
         return value if isinstance(value, str | int | float | bool | None) else node.value
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import types
-import typing
 from collections.abc import Iterable
 from pathlib import Path as FilePath
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from lab.errors import InvalidTopologyError, Problem
 from lab.model.codes import Code, Finding, Path, did_you_mean
 from lab.model.document import Document, parse
+from lab.model.mending import known_keys, made_whole, renamed
 from lab.model.rules import broken_rules
 from lab.model.topology import Topology
 
@@ -33,8 +31,8 @@ def load(path: FilePath) -> Topology:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        hint = "topologies/ holds ready ones" if isinstance(error, FileNotFoundError) else ""
-        problem = Problem(Code.FILE.code, f"cannot read the topology: {why}", str(path), "a YAML file", hint)
+        message = f"cannot read the topology: {why}"
+        problem = Problem(Code.FILE.code, message, str(path), "a YAML file", Code.FILE.remedy)
         raise InvalidTopologyError(problem) from error
     return parse_topology(text, str(path), path.resolve().parent)
 
@@ -54,10 +52,8 @@ def parse_topology(text: str, name: str, base: FilePath) -> Topology:
     findings = list(document.findings)
     topology: Topology | None = None
     if isinstance(document.data, dict):
-        topology, typed = _typed(document.data, base)
-        findings += typed
-    if topology is not None:
-        findings += broken_rules(topology)
+        topology, wrong = _judged(document.data, base)
+        findings += wrong
     if findings or topology is None:
         raise InvalidTopologyError(_problems(findings, document, name))
     return topology
@@ -67,74 +63,36 @@ def _problems(findings: Iterable[Finding], document: Document, name: str) -> lis
     """The findings with their lines, in the order of lines; what an alias repeats is said once."""
     ordered = sorted(findings, key=lambda finding: document.line(finding.path))
     found = (
-        Problem(f.code.code, f.message, f"{name}:{document.line(f.path)}", f.expected, f.hint)
+        Problem(
+            f.code.code, f.message, f"{name}:{document.line(f.path)}", f.expected, f.hint or f.code.remedy
+        )
         for f in ordered
     )
     return list(dict.fromkeys(found))
 
 
-def _typed(data: dict[str, Any], base: FilePath) -> tuple[Topology | None, list[Finding]]:
-    """The topology and what is wrong with its types.
-
-    A mistyped or unknown key must not hide what the rules would find: it is mended or left away, and the
-    rest is tried again. None: too much is missing to go on.
-    """
+def _judged(data: dict[str, Any], base: FilePath) -> tuple[Topology | None, list[Finding]]:
+    """The topology and everything that is wrong with it; it is one only if nothing is."""
     context = {"base": base}
     try:
-        return Topology.model_validate(data, context=context), []
+        topology = Topology.model_validate(data, context=context)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        unknown = [_finding(item) for item in errors if item["type"] == "extra_forbidden"]
-    mended = copy.deepcopy(data)
-    for finding in unknown:
-        _mend(mended, finding.path)
+        return None, _all_wrong(data, error, context)
+    return topology, broken_rules(topology)
+
+
+def _all_wrong(data: dict[str, Any], error: ValidationError, context: dict[str, Any]) -> list[Finding]:
+    """What is wrong with the types, and what the rules say about the rest."""
+    findings = [
+        _finding(item) for item in error.errors(include_url=False) if item["type"] == "extra_forbidden"
+    ]
+    mended = renamed(data, [finding.path for finding in findings])
     try:
-        return Topology.model_validate(mended, context=context), unknown
-    except ValidationError as error:
-        return None, unknown + [_finding(item) for item in error.errors(include_url=False)]
-
-
-def _mend(data: Any, path: Path) -> None:
-    """Give an unknown key the name that it was meant to have, or remove it."""
-    for part in path[:-1]:
-        data = data[part]
-    key = str(path[-1])
-    value = data.pop(key)
-    meant = _nearest(key, path[:-1])
-    if meant is not None:
-        data.setdefault(meant, value)
-
-
-def _nearest(key: str, path: Path) -> str | None:
-    hint = did_you_mean(key, _known_keys(path))
-    return hint.split("`")[1] if hint.startswith("did you mean") else None
-
-
-def _known_keys(path: Path) -> list[str]:
-    """The keys that the mapping at a path may have."""
-    model = _model_at(Topology, path)
-    return [field.alias or name for name, field in model.model_fields.items()] if model else []
-
-
-def _model_at(annotation: Any, path: Path) -> type[BaseModel] | None:
-    """The model that describes what stands at a path below an annotation."""
-    while typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (types.UnionType, typing.Union):
-        return next((found for a in arguments if (found := _model_at(a, path)) is not None), None)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if not path:
-            return annotation
-        for name, field in annotation.model_fields.items():
-            if (field.alias or name) == path[0]:
-                return _model_at(field.annotation, path[1:])
-        return None
-    if path and origin is dict:
-        return _model_at(arguments[1], path[1:])
-    if path and origin is tuple:
-        return _model_at(arguments[0], path[1:])
-    return None
+        Topology.model_validate(mended.data, context=context)
+    except ValidationError as remaining:
+        findings += [_finding(item) for item in remaining.errors(include_url=False)]
+    topology = made_whole(mended, context)
+    return findings + (list(mended.believed(broken_rules(topology))) if topology else [])
 
 
 def _finding(error: Any) -> Finding:
@@ -148,7 +106,7 @@ def _finding(error: Any) -> Finding:
     key = str(path[-1]) if path else "the file"
     match error["type"]:
         case "extra_forbidden":
-            known = _known_keys(path[:-1])
+            known = known_keys(path[:-1])
             if not known:
                 return Finding(Code.UNKNOWN_KEY, path, f"`{key}` means nothing here", "no keys at all")
             return Finding(

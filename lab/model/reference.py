@@ -79,8 +79,8 @@ Made by `python -m lab.model.schema` from `lab/model/topology.py`; do not edit.
 def reference_text() -> str:
     """The content of docs/topology.md."""
     sections = "\n".join(_section(model) for model in _models(Topology))
-    codes = "\n".join(f"| `{code.code}` | {code.meaning} |" for code in Code)
-    problems = f"## Problems\n\n| code | means |\n|---|---|\n{codes}\n"
+    codes = "\n".join(f"| `{code.code}` | {code.meaning} | {code.remedy} |" for code in Code)
+    problems = f"## Problems\n\n| code | means | what to do |\n|---|---|---|\n{codes}\n"
     return f"{_INTRODUCTION}\n{sections}\n{problems}"
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lab.errors import ExitCode, InvalidTopologyError, Problem
 from lab.model.codes import Code
+from lab.model.document import parse
 from lab.model.loader import load, parse_topology
+from lab.model.resolve import resolve
 
 VALID = (Path(__file__).parents[1] / "golden" / "topology_small.yml").read_text()
 
@@ -148,6 +156,94 @@ def test_all_problems_come_at_once_in_the_order_of_lines() -> None:
         Code.REFERENCE.code,
         Code.VSID.code,
     ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("vsid: 5002", "vsid: 12"),
+        ("vip: 203.0.113.10", "vip: everywhere"),
+        ("prefix: 172.16.0.0/24", "prefix: 172.16.0.0"),
+        ("lab: small", "lab: Small"),
+        ("mtu: 1700", "mtu: 9"),
+        ("address: 10.0.0.5", "address: here"),
+        ("capacity-kbps: 1000000", "capacity-kbps: much"),
+        ("  gw01:", "  GW01:"),
+        ("ping: {address: 10.0.0.5}", "ping: {address: there}"),
+        ("wan: 198.51.100.6/30", "wan: outside"),
+        ("{type: ipsec, site: red-hq", "{type: smoke, site: red-hq"),
+        ("host: hv02, subnet: web, address: 10.0.0.5", "host: hv02, address: 10.0.0.5"),
+    ],
+)
+def test_what_cannot_be_read_hides_nothing_and_invents_nothing(old: str, new: str) -> None:
+    """Beside one value that is no value at all, each mistake elsewhere is still found, and no other."""
+    text = VALID.replace(
+        "prefix: 10.0.0.0/24}\n      gateway: {vsid: 6003", "prefix: 10.0.2.0/24}\n      gateway: {vsid: 6003"
+    )
+    rules = [Code.OUTSIDE.code, Code.SUBNET_OVERLAP.code]
+    assert sorted(problem.code for problem in problems(text)) == sorted(rules)
+    assert old in text
+    found = [problem.code for problem in problems(text.replace(old, new, 1))]
+    (unreadable,) = set(found) - set(rules)
+    assert sorted(found) == sorted([*rules, unreadable])
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a document."""
+    if path:
+        yield path
+    for key, value in (
+        data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    ):
+        yield from places(value, (*path, key))
+
+
+PLACES = list(places(parse(VALID).data))
+ODD = st.sampled_from(
+    [
+        None,
+        [],
+        {},
+        "",
+        "hv01",
+        "blue",
+        "web",
+        0,
+        -1,
+        True,
+        64512,
+        5001,
+        1.5,
+        "10.0.0.4",
+        "10.0.0.0/24",
+        [1],
+        {"a": 1},
+    ]
+) | st.text(max_size=8)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), ODD), min_size=1, max_size=3))
+def test_whatever_stands_in_a_file_ends_in_a_lab_or_in_problems(
+    changes: list[tuple[tuple[Any, ...], Any]],
+) -> None:
+    data = parse(VALID).data
+    for path, value in changes:
+        above = data
+        for key in path[:-1]:
+            above = above[key] if isinstance(above, dict) and key in above else None
+        if isinstance(above, dict):
+            above[path[-1]] = copy.deepcopy(value)
+    text = json.dumps(data)
+    try:
+        topology = parse_topology(text, "lab.yml", Path("/nowhere"))
+    except InvalidTopologyError as error:
+        found = error.problems
+    else:
+        assert resolve(topology).nodes
+        return
+    assert found
+    assert all(problem.hint and problem.place and problem.message for problem in found)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.model.defaults import default_mac
@@ -151,6 +151,7 @@ def test_files_are_relative_to_the_topology(lab: Lab) -> None:
     assert lab.nodes["blue-web"].files["/srv/web.py"] == ROOT / "topologies" / "hybrid-cloud" / "web.py"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=63))
 def test_interface_names_fit_and_stay_apart(name: str) -> None:
     short, other = interface_name("v-", name), interface_name("v-", name[:-1] + "!")
@@ -159,6 +160,7 @@ def test_interface_names_fit_and_stay_apart(name: str) -> None:
     assert short != other
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=1 << 24, max_value=(224 << 24) - 1))
 def test_default_macs_are_hyper_v_s_and_follow_the_address(number: int) -> None:
     address = IPv4Address(number)
@@ -168,6 +170,7 @@ def test_default_macs_are_hyper_v_s_and_follow_the_address(number: int) -> None:
     assert len(mac) == 17
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_breaks_the_parser(text: str) -> None:
     document = parse(text)

@@ -159,7 +159,7 @@ def test_removal_goes_by_mark_alone() -> None:
     assert steps[-1] == RemoveNetwork(NETWORK.name)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_from_any_state_the_steps_lead_to_the_lab(data: st.DataObject) -> None:
     """Whatever subset stands, is stale or stopped: one plan converges, and a second has nothing to do."""
