@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from lab.engine import access, containers, images, observe, runner
+from lab.engine import access, containers, images, observe, runner, up
 from lab.engine.capture import Capture, CaptureError
 from lab.engine.containers import ContainerError, Credentials
 from lab.engine.context import ContextFile
@@ -22,7 +22,9 @@ from lab.engine.images import Blueprint, ImageBuildError
 from lab.engine.pki import NodeTls
 from lab.engine.state import LabRecord, LabState
 from lab.engine.wiring import Link, Port, Wiring
-from lab.errors import ExitCode, LabError, UnfitEnvironmentError
+from lab.errors import ExitCode, LabError, Problem, UnfitEnvironmentError, WaitTimeoutError
+from lab.model.loader import load
+from lab.model.resolve import resolve
 from lab.plan import marks
 from lab.plan.container import ContainerSpec
 from lab.testing import eventually
@@ -42,6 +44,7 @@ pytestmark = [
 
 LAB = f"engine-test-{os.getpid()}"
 NOTHING = Credentials({}, "")
+TOPOLOGY = Path(__file__).parents[2] / "topologies" / "hybrid-cloud.yml"
 
 
 @pytest.fixture(scope="module")
@@ -345,3 +348,39 @@ def test_a_missing_engine_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         connect(lambda _event: None, may_start=True)
     assert caught.value.exit_code is ExitCode.UNFIT
     assert "DOCKER_HOST" in caught.value.problems[0].hint
+
+
+@pytest.mark.parametrize(
+    ("failure", "stood_before", "left"),
+    [
+        (KeyboardInterrupt(), False, 0),
+        (ContainerError(Problem("HNV-ENG-030", "no")), False, 0),
+        (KeyboardInterrupt(), True, 1),
+        (WaitTimeoutError(Problem("HNV-ENG-080", "not converged")), False, 1),
+    ],
+    ids=["interrupted", "failed", "a change interrupted", "not converged"],
+)
+def test_only_a_first_up_that_does_not_get_through_is_undone(
+    client: docker.DockerClient,
+    spec: ContainerSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: BaseException,
+    stood_before: bool,
+    left: int,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    if stood_before:
+        containers.create(client, spec, NOTHING)
+
+    def stand_up(self: up._Up) -> None:
+        if not stood_before:
+            containers.create(client, spec, NOTHING)
+        self.stands = isinstance(failure, WaitTimeoutError)
+        raise failure
+
+    monkeypatch.setattr(up._Up, "stand_up", stand_up)
+    lab = replace(resolve(load(TOPOLOGY)), name=LAB)
+    with pytest.raises(type(failure)):
+        up.bring_up(client, lab, TOPOLOGY, lambda _event: None, timeout_s=1)
+    assert len(observe.nodes(client, LAB)) == left
