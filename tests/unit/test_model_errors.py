@@ -161,7 +161,7 @@ def test_all_problems_come_at_once_in_the_order_of_lines() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("vsid: 5002", "vsid: 12"),
+        ("vsid: 5001", "vsid: 12"),
         ("vip: 203.0.113.10", "vip: everywhere"),
         ("prefix: 172.16.0.0/24", "prefix: 172.16.0.0"),
         ("lab: small", "lab: Small"),
@@ -256,6 +256,7 @@ def test_whatever_stands_in_a_file_ends_in_a_lab_or_in_problems(
         ("lab: x\n\tfabric: 1\n", Code.YAML, 2),
         ("lab: x\n---\nlab: y\n", Code.YAML, 2),
         ("lab: *nobody\n", Code.YAML, 1),
+        ('lab: "\\ud800"\n', Code.NAME, 1),
         (VALID.replace("  hv02:\n", "  12: {}\n"), Code.KEY, 13),
         ("lab: x\nfabric: &f {management: *f}\n", Code.ALIAS, 2),
     ],
