@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import sys
 
@@ -20,12 +21,15 @@ KIND = "gateway"
 
 
 async def run() -> None:
-    """Serve the Network Controller until cancelled."""
+    """Serve the Network Controller until cancelled. However this ends, the node goes on as it is."""
     identity = NodeIdentity.load()
     backend = detect_backend()
     log.info("ESP by %s", backend.value)
-    agent = GatewayAgent(Settings(lab=identity.lab), backend, Endpoint(identity))
-    await run_agent(identity, KIND, agent)
+    with contextlib.closing(Endpoint(identity)) as endpoint:
+        agent = GatewayAgent(Settings(lab=identity.lab), backend, endpoint)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(endpoint.watch(agent.changed))
+            tasks.create_task(run_agent(identity, KIND, agent))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The multitenant gateway's agent: goal states in, compartments, tunnels and routes out, observations back."""
+"""The multitenant gateway's agent: goal states in; compartments and tunnels out; observations back."""
 
 from __future__ import annotations
 
@@ -45,12 +45,15 @@ class Endpoint(Protocol):
     def counters(self) -> Sequence[pb.Counter]:
         """Packets by reason; must not block."""
 
+    def faults(self) -> Sequence[pb.Fault]:
+        """What of its policy does not work; must not block."""
+
 
 class GatewayAgent:
     """A gateway's `lab.southbound.agent.Agent`.
 
-    What runs belongs to the kernel and to s6: an agent that ends, however it ends, disturbs nothing, and one that
-    starts finds everything by its marks.
+    What runs belongs to the kernel and to s6: an agent that ends, however it ends, disturbs nothing, and one
+    that starts finds everything by its marks.
 
     Parameters:
         settings: of the node.
@@ -72,8 +75,8 @@ class GatewayAgent:
         """Make the node be as the goal state says.
 
         Raises:
-            LabError: refused, with nothing of it applied; or something could not be done, and the next goal state
-                tries again.
+            LabError: refused, with nothing of it applied; or something could not be done, and the next goal
+                state tries again.
         """
         try:
             # In a thread: what this does blocks, and pyroute2 cannot work inside a running event loop.
@@ -86,7 +89,10 @@ class GatewayAgent:
     def report(self) -> pb.Report:
         """All that is observed now."""
         observations = [runtime.observation for runtime in list(self._runtimes.values())]
-        return report(observations, self._endpoint.counters())
+        result = report(observations)
+        result.counters.extend(self._endpoint.counters())
+        result.faults.extend(self._endpoint.faults())
+        return result
 
     def _apply(self, goal: GoalState) -> None:
         """All that can be refused is refused before anything is touched."""

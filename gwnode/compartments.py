@@ -1,4 +1,4 @@
-"""A tenant's compartment: a network namespace with an interface in the gateway subnet and a front-end interface.
+"""A tenant's compartment: a network namespace between the gateway subnet and the front end.
 
 Everything here is "ensure": it looks first and changes only what differs, so that an agent that starts again
 disturbs no packet.

@@ -105,7 +105,7 @@ def tenants(
         dpd_delay_s: silence after which a peer is asked whether it lives.
 
     Raises:
-        LabError: with every problem; the place of each is the record's key. Nothing of such a goal state is applied.
+        LabError: with every problem; the place of each is the record's key.
     """
     records = {key: record.compartment for key, record in goal.items() if record.HasField("compartment")}
     problems = [*_shared_names(records), *_shared_peers(records)]
@@ -219,7 +219,7 @@ def _tunnel(
 
 
 def _shared_peers(records: Mapping[str, pb.Compartment]) -> list[Problem]:
-    """Tenants on one VIP are told apart by the peer's address, "expected to be unique" (RAS gateway HA page)."""
+    """Tenants on one VIP are told apart by the peer's address, "expected to be unique" (RAS gateway HA)."""
     owners: dict[tuple[str, str], str] = {}
     problems = []
     for key, item in records.items():

@@ -32,10 +32,11 @@ from gwnode.nft import (
 IKE_PORTS = (500, 4500)
 ESP = "esp"
 RAW, DSTNAT, FILTER, SRCNAT = -300, -100, 0, 100
-Pair = tuple[str, str]
+Pair = tuple[str, ...]
+"""(VIP, peer)"""
 
 
-def pairs(tenants: Iterable[Tenant]) -> dict[Pair, str]:
+def pairs(tenants: Iterable[Tenant]) -> Mapping[Pair, str]:
     """(VIP, peer) -> the compartment's address."""
     return {
         (str(tenant.vip), str(peer)): str(tenant.transit.inner) for tenant in tenants for peer in tenant.peers
@@ -45,8 +46,8 @@ def pairs(tenants: Iterable[Tenant]) -> dict[Pair, str]:
 def ruleset(tenants: Collection[Tenant], front_end: str) -> list[Json]:
     """The default compartment's whole table.
 
-    - raw: IKE and ESP of strangers end before connection tracking sees them: an entry without translation would
-      outlive the arrival of its tenant.
+    - raw: IKE and ESP of strangers end before connection tracking sees them: an entry without translation
+      would outlive the arrival of its tenant.
     - NAT both ways; a flow that a compartment begins leaves from the VIP.
     - forward: only between a compartment and its own peers. Nothing else is routed by a gateway's default
       compartment, neither between tenants nor between the fabric's networks.
@@ -163,7 +164,7 @@ def follows(flow: Flow, translations: Mapping[Pair, str], vips: Collection[str],
 
 
 def forget_stale_flows(translations: Mapping[Pair, str], vips: Collection[str], pool: IPv4Network) -> int:
-    """Delete tracked flows that follow a translation which no longer holds: their next packet is translated anew.
+    """Delete tracked flows of translations that no longer hold, so that the next packet is translated anew.
 
     Connection tracking decides once for each flow, and a peer that keeps trying keeps a wrong decision alive.
 

@@ -51,14 +51,14 @@ class Namespace:
         _call("mount", OWN_NAMESPACE.encode(), str(self.path).encode(), b"none", MS_BIND, None)
 
     def remove(self) -> None:
-        """Let go of it; the kernel ends it, and all interfaces in it, with the last process that lives there."""
+        """Let go of it; the kernel ends it, with all interfaces, after the last process that lives there."""
         with suppress(FileNotFoundError):
             if self.exists():
                 _call("umount2", str(self.path).encode(), MNT_DETACH)
             self.path.unlink()
 
     def run(self, function: Callable[[], T]) -> T:
-        """Run a function in a thread that has entered the namespace; subprocesses that it starts are there too.
+        """Run a function in a thread that has entered the namespace; so have subprocesses that it starts.
 
         A thread of its own, because setns(2) changes the calling thread for good.
 

@@ -36,7 +36,7 @@ def prefix_set(name: str, prefixes: Iterable[tuple[str, int]]) -> Json:
     return _add("set", {**values, **_elements(elements)})
 
 
-def named_map(name: str, types: Sequence[str], to: str, elements: Mapping[Sequence[str], str]) -> Json:
+def named_map(name: str, types: Sequence[str], to: str, elements: Mapping[tuple[str, ...], str]) -> Json:
     """A map from (concatenated) values to one value."""
     pairs = [[_key(key), value] for key, value in elements.items()]
     return _add("map", {"name": name, "type": _type(types), "map": to, **_elements(pairs)})

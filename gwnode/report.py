@@ -6,32 +6,33 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from gwnode.bgp.config import protocol_name
-from gwnode.bgp.control import Connectivity, Session
+from gwnode.bgp.control import Connectivity, Learned, Session
 from gwnode.runtime import Observation
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.agent import REFUSED
 
 
-def report(observations: Iterable[Observation], counters: Iterable[pb.Counter]) -> pb.Report:
+def report(observations: Iterable[Observation]) -> pb.Report:
     """The whole picture. What has not been looked at yet is left out: it is unknown, not down or empty."""
-    result = pb.Report(counters=counters)
+    result = pb.Report()
     for item in observations:
         result.connections.extend(_connections(item))
         result.bgp_peers.extend(_peers(item))
         if item.routes is not None:
-            metrics: dict[str, int] = {}
-            for route in item.routes:
-                metrics[route.prefix] = min(route.metric, metrics.get(route.prefix, route.metric))
-            result.learned_routes.append(
-                pb.LearnedRoutes(
-                    rdid=item.tenant.rdid,
-                    routes=[
-                        pb.LearnedRoute(prefix=prefix, metric=metrics[prefix]) for prefix in sorted(metrics)
-                    ],
-                )
-            )
+            result.learned_routes.append(_learned(item.tenant.rdid, item.routes))
         result.faults.extend(_faults(item))
     return result
+
+
+def _learned(rdid: str, routes: Iterable[Learned]) -> pb.LearnedRoutes:
+    """Each prefix once, with the best metric that it came by."""
+    metrics: dict[str, int] = {}
+    for route in routes:
+        metrics[route.prefix] = min(route.metric, metrics.get(route.prefix, route.metric))
+    return pb.LearnedRoutes(
+        rdid=rdid,
+        routes=[pb.LearnedRoute(prefix=prefix, metric=metrics[prefix]) for prefix in sorted(metrics)],
+    )
 
 
 def _connections(item: Observation) -> list[pb.ConnectionState]:
@@ -71,7 +72,7 @@ def _peers(item: Observation) -> list[pb.BgpPeerState]:
 
 
 def _faults(item: Observation) -> list[pb.Fault]:
-    """A peer that no connection leads to, in the words of the real product (TSG "PolicyConfigurationFailure")."""
+    """A peer that no connection leads to, in the product's words (TSG "PolicyConfigurationFailure")."""
     if item.tenant.bgp is None:
         return []
     routes = [prefix for prefixes in item.tenant.tunnel_routes.values() for prefix in prefixes]
@@ -79,8 +80,8 @@ def _faults(item: Observation) -> list[pb.Fault]:
         pb.Fault(
             record_key=item.tenant.key,
             code=REFUSED,
-            message=f"BGP peer {peer.name} ({peer.address}) does not have connectivity through any networkconnection:"
-            f" give one of them the static route {peer.address}/32",
+            message=f"BGP peer {peer.name} ({peer.address}) does not have connectivity through any"
+            f" networkconnection: give one of them the static route {peer.address}/32",
         )
         for peer in item.tenant.bgp.peers
         if not any(IPv4Address(peer.address) in prefix for prefix in routes)

@@ -38,6 +38,7 @@ class Files:
 
     vici: Path
     charon_config: Path
+    charon_log: Path
     bird_socket: Path
     bird_config: Path
 
@@ -47,6 +48,7 @@ class Files:
         state = settings.state
         return cls(
             vici=state / f"{tenant}.vici",
+            charon_log=state / f"{tenant}.charon.log",
             charon_config=state / f"{tenant}.strongswan.conf",
             bird_socket=state / f"{tenant}.bird",
             bird_config=state / f"{tenant}.bird.conf",
@@ -54,7 +56,7 @@ class Files:
 
     def remove(self) -> None:
         """Take them away."""
-        for path in (self.vici, self.charon_config, self.bird_socket, self.bird_config):
+        for path in (self.vici, self.charon_config, self.charon_log, self.bird_socket, self.bird_config):
             path.unlink(missing_ok=True)
 
 
@@ -99,7 +101,7 @@ class Runtime:
         self._backend = backend
         self._changed = changed
         self._files = Files.of(settings, tenant.name)
-        self._charon = Charon(self._files.vici)
+        self._charon = Charon(self._files.vici, self._files.charon_log)
         self._lock = threading.Lock()
         self._routed: frozenset[str] | None = None
         self._observation = Observation(tenant)
@@ -140,6 +142,7 @@ class Runtime:
     def _apply_charon(self, tenant: Tenant) -> None:
         config = CharonConfig(
             vici_socket=self._files.vici,
+            log=self._files.charon_log,
             backend=self._backend,
             interfaces=(compartments.FRONT_SIDE,),
             timers=self._settings.timers,

@@ -1,4 +1,4 @@
-"""s6 services that the agent adds to its node: each daemon is supervised on its own and outlives the agent."""
+"""s6 services that the agent adds to its node: each daemon is supervised by itself and outlives the agent."""
 
 from __future__ import annotations
 

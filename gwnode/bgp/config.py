@@ -49,9 +49,9 @@ def protocol_name(address: str) -> str:
 def render(config: RouterConfig) -> str:
     """The file's text.
 
-    - Kernel routes of the tunnels are learned, so that a next hop behind a connection that is down is unreachable
-      and so are the routes through it. Only routes from BGP are written to the kernel; they stay there while
-      BIRD restarts (`persist`, and `graceful restart` before it clears what it left).
+    - Kernel routes of the tunnels are learned, so that a next hop behind a connection that is down is
+      unreachable and so are the routes through it. Only routes from BGP are written to the kernel; they stay
+      there while BIRD restarts (`persist`, and `graceful restart` before it clears what it left).
     - A default route is refused: whether a site may be the tenant's way to everything is the hoster's policy.
     """
     refused = ",\n    ".join(f"{prefix}+" for prefix in sorted({*config.refused, *MARTIANS}))

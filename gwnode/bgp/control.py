@@ -60,7 +60,7 @@ class Bird:
         return self._answer()
 
     def _answer(self) -> list[str]:
-        """Lines "1234-text" go on, " text" and "+text" continue with the same code, "1234 text" is the last."""
+        """Lines "1234-text" go on, " text" continues with the same code, "1234 text" is the last."""
         lines: list[str] = []
         while True:
             line = self._line()
@@ -125,10 +125,10 @@ class Learned:
 
 
 SESSION = re.compile(
-    r"^(?P<name>\S+)\s+BGP\s+\S+\s+(?P<state>\S+)\s+(?P<since>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\S*\s*(?P<info>.*)$"
+    r"^(?P<name>\S+)\s+BGP\s+\S+\s+(?P<state>\S+)"
+    r"\s+(?P<since>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\S*\s*(?P<info>.*)$"
 )
 ERROR_LINE = re.compile(r"^\s+(?:Last error|Error):\s+(?P<error>.*)$")
-STATE_WITH_ERROR = re.compile(r"^(?:Idle|Active|Connect|OpenSent|OpenConfirm|Established|Passive|Down)\s*")
 ROUTE = re.compile(r"^(?P<prefix>\S*)\s+unicast \[(?P<protocol>\S+) [^\]]*\]\s*(?P<best>\*?)")
 MED = re.compile(r"^\s+BGP\.med:\s+(?P<med>\d+)$")
 

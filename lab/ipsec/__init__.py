@@ -1,1 +1,1 @@
-"""What both ends of an IPsec connection share: strongSwan's configuration, its VICI interface, and ESP's back end."""
+"""What both ends of an IPsec connection share: strongSwan's configuration and VICI, and who does ESP."""

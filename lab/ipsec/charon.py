@@ -1,4 +1,4 @@
-"""Drives one charon through VICI: keeps its connections as desired, whatever happens to it, and watches their state."""
+"""Drives one charon through VICI: keeps its connections as desired, and watches their state."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from typing import Any
 from vici import Session
 from vici.exception import CommandException, SessionException
 
+from lab.ipsec.logtail import LogTail
 from lab.ipsec.state import Phase, TunnelState, cause_of, observed
 from lab.ipsec.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
 
-EVENTS = ("ike-updown", "child-updown", "ike-rekey", "child-rekey", "log")
+EVENTS = ("ike-updown", "child-updown", "ike-rekey", "child-rekey")
 DO_NOT_WAIT = "-1"
 RECONNECT_S = 0.1
 REQUEST_TIMEOUT_S = 10.0
@@ -33,18 +34,22 @@ OnLook = Callable[[bool], None]
 class Charon:
     """One charon, found by its VICI socket.
 
-    `apply` says what shall be loaded; `watch` runs in a thread of its own, loads it again whenever charon has been
-    started anew, and keeps `states` current. Commands are serialised and never wait for an SA: charon 5.9.8 can
-    deadlock when several connections are initiated at once with events on (fixed in 5.9.11).
+    `apply` says what shall be loaded; `watch` runs in a thread of its own, loads it again whenever charon has
+    been started anew, and keeps `states` current. Commands are serialised and never wait for an SA: charon
+    5.9.8 can deadlock when several connections are initiated at once with events on (fixed in 5.9.11).
 
     Parameters:
         socket_path: charon's VICI socket.
+        log_path: its log file of causes (`CharonConfig.log`).
         retry_s: a tunnel that we initiate and that has no SA is tried again so often, in seconds.
         poll_s: longest time between two looks at the SAs, in seconds.
     """
 
-    def __init__(self, socket_path: Path, *, retry_s: float = 2.0, poll_s: float = 1.0) -> None:
+    def __init__(
+        self, socket_path: Path, log_path: Path, *, retry_s: float = 2.0, poll_s: float = 1.0
+    ) -> None:
         self._path = socket_path
+        self._log = LogTail(log_path)
         self._retry_s = retry_s
         self._poll_s = poll_s
         self._lock = threading.RLock()
@@ -80,9 +85,7 @@ class Charon:
                 with self._session() as session:
                     self._load(session, self._loaded)
             except OSError as error:
-                log.info(
-                    "%s: charon is gone, its tunnels are loaded when it is back: %s", self._path.stem, error
-                )
+                log.info("%s: charon is gone, it is loaded when it is back: %s", self._path.stem, error)
                 self._loaded = None
 
     def watch(self, stop: threading.Event, on_attach: OnAttach, on_look: OnLook) -> None:
@@ -115,7 +118,7 @@ class Charon:
         """
         with self._lock, self._session() as session:
             known = {name.decode() for name in session.get_conns().get("conns", [])}
-            # What an earlier run of ours left loaded, with start_action, must not be loaded again: that closes SAs.
+            # What an earlier run left loaded, with a start_action, must not be loaded again: that closes SAs.
             present = {n: t for n, t in self._desired.items() if n in known and t.initiator}
             self._load(session, present)
             for name in known - self._desired.keys():
@@ -148,57 +151,61 @@ class Charon:
     def _follow(self, events: Session, stop: threading.Event, on_look: OnLook) -> None:
         """Look at the SAs at every event, and at least each `poll_s`."""
         self._look(on_look)
-        looked_at = time.monotonic()
-        for kind, message in events.listen(list(EVENTS), timeout=self._poll_s):
+        for _ in events.listen(list(EVENTS), timeout=self._poll_s):
             if stop.is_set():
                 return
-            if kind == b"log":
-                self._note_cause(message, on_look)
-                if time.monotonic() - looked_at < self._poll_s:
-                    continue
             self._look(on_look)
-            looked_at = time.monotonic()
 
     def _look(self, on_look: OnLook) -> None:
         with self._lock, self._session() as session:
+            before = self.states
+            self._note_causes()
             sas: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
             for entry in session.list_sas():
                 for name, sa in entry.items():
                     sas[name].append(sa)
-            changed = self._update(sas)
+            self._update(sas)
+            changed = self._differs(before)
             for name, tunnel in self._desired.items():
                 if tunnel.initiator and not sas[name]:
                     self._initiate(session, tunnel)
         self._seen.set()
         on_look(changed)
 
-    def _update(self, sas: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
-        """Take over what was seen; True if a phase has changed."""
+    def _update(self, sas: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Take over what was seen."""
         now = time.time()
-        before = self.states
-        for name in self._desired:
-            self._states[name] = observed(before[name], sas.get(name, ()), now)
-        return any(self._states[name].phase is not before[name].phase for name in before)
+        for name, before in self.states.items():
+            self._states[name] = observed(before, sas.get(name, ()), now)
 
-    def _note_cause(self, message: Mapping[str, bytes], on_look: OnLook) -> None:
-        """Keep the cause that a log line names, for the connection that it belongs to.
+    def _differs(self, before: Mapping[str, TunnelState]) -> bool:
+        """Whether more than counters has changed."""
+        return any(
+            (state.phase, state.last_error) != (before[name].phase, before[name].last_error)
+            for name, state in self.states.items()
+        )
+
+    def _note_causes(self) -> None:
+        """Keep the causes that log lines name, each for the connection that it belongs to.
 
         A line that is written before charon knows the connection belongs to all that are not up.
         """
-        meaning = cause_of(message["msg"].decode(errors="replace"))
-        if not meaning:
-            return
-        named = message.get("ikesa-name", b"").decode()
-        with self._lock:
+        for line in self._log.read():
+            cause = cause_of(line.text)
+            if not cause:
+                continue
             for name, state in self.states.items():
-                if name == named or (named not in self._desired and state.phase is not Phase.CONNECTED):
-                    self._states[name] = replace(state, last_error=meaning)
-        on_look(True)
+                if name == line.connection or (
+                    line.connection not in self._desired and state.phase is not Phase.CONNECTED
+                ):
+                    self._states[name] = replace(state, last_error=cause)
 
     def _detach(self, on_look: OnLook) -> None:
         with self._lock:
             self._loaded = None
-            changed = self._update({})
+            before = self.states
+            self._update({})
+            changed = self._differs(before)
         on_look(changed)
 
     def _initiate(self, session: Session, tunnel: Tunnel) -> None:

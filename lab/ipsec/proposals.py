@@ -1,9 +1,9 @@
 """Microsoft's words for IKE and ESP transforms, and what strongSwan calls them.
 
 A pure table: the Network Controller may ask it before it accepts a connection, the gateway when it loads one.
-Words: Add-VpnS2SInterface, parameters EncryptionMethod, IntegrityCheckMethod, DHGroup, CipherTransformConstants,
-AuthenticationTransformConstants and PfsGroup (Windows Server 2016 RemoteAccess module); GCMAES in main mode is newer
-(Set-VpnConnectionIPsecConfiguration).
+Words: Add-VpnS2SInterface, parameters EncryptionMethod, IntegrityCheckMethod, DHGroup,
+CipherTransformConstants, AuthenticationTransformConstants and PfsGroup (Windows Server 2016 RemoteAccess
+module); GCMAES in main mode is newer (Set-VpnConnectionIPsecConfiguration).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ OFFERED_ESP: tuple[str, ...] = (
     "aes128-aes192-aes256-3des-sha256-sha1-md5-ecp256-ecp384-modp2048-modp2048s256-modp1024",
     "aes128-aes192-aes256-3des-sha256-sha1-md5",
 )
-"""The same for ESP: with and without perfect forward secrecy, because IKEv2 compares the groups at rekeying."""
+"""The same for ESP, with and without perfect forward secrecy: IKEv2 compares the groups at rekeying."""
 
 
 def proposals(words: Transforms, place: str) -> Proposals:
@@ -95,8 +95,8 @@ def proposals(words: Transforms, place: str) -> Proposals:
         place: the resource's path or the record's key, given back with every problem.
 
     Raises:
-        LabError: words that do not exist (HNV-VPN-001), or that strongSwan cannot do (HNV-VPN-002); the hint names the
-            nearest choice. All problems at once.
+        LabError: words that do not exist (HNV-VPN-001), or that strongSwan cannot do (HNV-VPN-002); the hint
+            names the nearest choice. All problems at once.
     """
     found: list[Problem] = []
     ike = _ike(words, place, found)

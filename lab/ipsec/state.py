@@ -112,8 +112,7 @@ LOG_CAUSES: tuple[LogCause, ...] = tuple(
             "the peer's address or identity is not expected",
         ),
         (
-            r"received proposals unacceptable|no acceptable (ENCRYPTION|INTEGRITY|DIFFIE|PSEUDO)\w* ?\w* ?\w* found"
-            r"|received NO_PROPOSAL_CHOSEN|no acceptable proposal found",
+            r"received proposals unacceptable|received NO_PROPOSAL_CHOSEN|no acceptable [\w -]+ found",
             "no common proposal: the main or quick mode transforms of the two ends differ",
         ),
         (

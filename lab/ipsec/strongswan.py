@@ -13,8 +13,9 @@ Section = Mapping[str, "str | Section"]
 COMMON_PLUGINS = ("random", "nonce", "aesni", "openssl", "aes", "sha1", "sha2", "hmac", "kdf", "gcm")
 """Order decides which implementation serves: aesni and openssl before gcm give six times the throughput."""
 NEVER_MARKED = "0x68766e6c"
-"""libipsec 5.9.8 routes its selectors into the TUN whatever `install_routes` says, the peer's own address included,
-which makes IKE and ESP run in a circle. Its routing table is therefore bound to a mark that no packet carries."""
+"""libipsec 5.9.8 routes its selectors into the TUN whatever `install_routes` says, the peer's own address
+included, which makes IKE and ESP run in a circle. Its routing table is bound to a mark that nobody sets."""
+LINES = {"ike_name": "yes", "flush_line": "yes"}
 LAST_PLUGINS = ("socket-default", "vici", "updown", "counters")
 
 
@@ -25,7 +26,7 @@ class Timers:
     Attributes:
         dpd_delay_s: silence after which the peer is asked whether it lives.
         retransmit_timeout_s: wait before the first repetition of a request.
-        retransmit_tries: repetitions before the peer counts as dead. strongSwan's defaults give 165 s, these 7.1.
+        retransmit_tries: repetitions before the peer counts as dead; the defaults give 165 s, these 7.
         retransmit_base: factor from one wait to the next.
     """
 
@@ -42,10 +43,12 @@ class CharonConfig:
     Attributes:
         vici_socket: where it listens for VICI.
         backend: who encrypts.
+        log: file that lines of the groups ike and cfg are appended to, for the agent to read.
         interfaces: IKE is spoken on these only; empty: on all.
     """
 
     vici_socket: Path
+    log: Path
     backend: EspBackend
     interfaces: Sequence[str] = ()
     timers: Timers = field(default_factory=Timers)
@@ -54,8 +57,8 @@ class CharonConfig:
 def render(config: CharonConfig) -> str:
     """The file's text.
 
-    Routes are never charon's (`install_routes`): its selectors are 0.0.0.0/0 and the routing table decides, as with
-    a Windows S2S interface. Logs go to stderr with the connection's name, for the supervisor to keep.
+    Routes are never charon's (`install_routes`): its selectors are 0.0.0.0/0 and the routing table decides,
+    as with a Windows S2S interface. Logs go to stderr with the connection's name, for the supervisor to keep.
     """
     kernel = (
         ("kernel-libipsec", "kernel-netlink")
@@ -79,7 +82,15 @@ def render(config: CharonConfig) -> str:
         "journal": {"default": "-1"},
         # Every dead-peer probe writes lines of the enc and net groups at level 1.
         "filelog": {
-            "stderr": {"default": "1", "enc": "0", "net": "0", "ike_name": "yes", "flush_line": "yes"}
+            "stderr": {"default": "1", "enc": "0", "net": "0", **LINES},
+            "causes": {
+                "path": str(config.log),
+                "append": "yes",
+                "default": "-1",
+                "ike": "1",
+                "cfg": "1",
+                **LINES,
+            },
         },
     }
     if config.interfaces:

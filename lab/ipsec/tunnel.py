@@ -54,8 +54,8 @@ class Tunnel:
     def connection(self) -> ViciMessage:
         """The message of load-conn.
 
-        MOBIKE is off: addresses do not change, and libipsec cannot follow (dataplane notes §6). Traffic selectors
-        are 0.0.0.0/0 on both sides: routes decide, as with a Windows S2S interface.
+        MOBIKE is off: addresses do not change, and libipsec cannot follow. Traffic selectors are 0.0.0.0/0 on
+        both sides: routes decide, as with a Windows S2S interface.
         """
         settings: ViciMessage = {
             "version": "2",

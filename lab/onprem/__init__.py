@@ -1,1 +1,1 @@
-"""A customer's own site: its VPN router (strongSwan) and its BGP router (ExaBGP), each a supervised service."""
+"""A customer's own site: its VPN router (strongSwan) and its BGP router (ExaBGP), supervised services."""

@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 class SiteAgent:
     """One site's VPN router.
 
-    Whoever starts charon, or stops and starts it, need do nothing else: the connection is loaded again, the device
-    and its route are put right, and charon calls the hoster.
+    Whoever starts charon, or stops and starts it, need do nothing else: the connection is loaded again, the
+    device and its route are put right, and charon calls the hoster.
     """
 
     def __init__(self, site: SiteConfig, paths: Paths, backend: EspBackend) -> None:
         self._site = site
-        self._charon = Charon(paths.vici)
+        self._charon = Charon(paths.vici, paths.causes)
         self._tunnel = tunnel(site, backend)
         self._device_ready = False
 

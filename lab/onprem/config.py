@@ -37,6 +37,11 @@ class Paths:
         return self.state / "charon.vici"
 
     @property
+    def causes(self) -> Path:
+        """charon's log file of causes."""
+        return self.state / "charon.log"
+
+    @property
     def strongswan(self) -> Path:
         """strongswan.conf."""
         return self.state / "strongswan.conf"
@@ -49,7 +54,7 @@ class Paths:
 
 def charon_config(paths: Paths, backend: EspBackend) -> CharonConfig:
     """The site's charon speaks IKE on the WAN only."""
-    return CharonConfig(vici_socket=paths.vici, backend=backend, interfaces=(WAN,))
+    return CharonConfig(vici_socket=paths.vici, log=paths.causes, backend=backend, interfaces=(WAN,))
 
 
 def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:

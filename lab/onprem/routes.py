@@ -1,4 +1,4 @@
-"""ExaBGP's messages become routes of the site's kernel: through the tunnel, for as long as the neighbour offers them."""
+"""ExaBGP's messages become kernel routes of the site: into the tunnel, while the neighbour offers them."""
 
 from __future__ import annotations
 

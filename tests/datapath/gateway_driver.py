@@ -1,7 +1,7 @@
 """Runs a gateway's agent without a Network Controller: goal states come as files, reports go as files.
 
-Started in the gateway's namespace with the path of a folder that holds `settings.json`. A new `goal` is applied; the
-result goes to `answer` as JSON, the latest report to `report` as protobuf's JSON.
+Started in the gateway's namespace with the path of a folder that holds `settings.json`. A new `goal` is
+applied; the result goes to `answer` as JSON, the latest report to `report` as protobuf's JSON.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ class WireEndpoint:
                     )
 
     def counters(self) -> Sequence[pb.Counter]:
+        return ()
+
+    def faults(self) -> Sequence[pb.Fault]:
         return ()
 
 

@@ -1,4 +1,4 @@
-"""A gateway between two tenants' VM networks and their sites, in network namespaces: everything but the overlay.
+"""A gateway between two tenants' VM networks and their sites, in namespaces: everything but the overlay.
 
       vm-blue   vm-red          10.0.0.4 behind 10.0.2.1, the same for both
           x-*  |  v-*
@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,9 +72,7 @@ def compartment(tenant: str, secret: str | None = None) -> pb.Compartment:
             router_id="10.0.2.2",
             networks=["10.0.0.0/24", "10.0.1.0/24"],
             peers=[
-                pb.BgpPeer(
-                    name=f"{tenant}-hq", address="192.168.50.1", asn=64521, hold_time_s=HOLD_TIME_S
-                )
+                pb.BgpPeer(name=f"{tenant}-hq", address="192.168.50.1", asn=64521, hold_time_s=HOLD_TIME_S)
             ],
         ),
     )
@@ -109,6 +109,28 @@ class World:
         """Whether one ping is answered."""
         return self.run(name, "ping", "-c1", "-W1", *options, target, check=False).returncode == 0
 
+    @contextmanager
+    def undisturbed(self, tenant: str) -> Iterator[None]:
+        """Traffic from a tenant's VM to its site, of which no packet may be lost meanwhile.
+
+        Raises:
+            AssertionError: some were.
+        """
+        pinging = subprocess.Popen(
+            self.command(f"vm-{tenant}", "ping", "-q", "-i", "0.02", "192.168.50.10"),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield
+        finally:
+            pinging.send_signal(signal.SIGINT)
+            said = pinging.communicate(timeout=10)[0]
+        sent, received = (int(number) for number in re.findall(r"(\d+) (?:packets|received)", said))
+        # The last one may be on its way when ping is told to end.
+        assert sent > 10, said
+        assert sent - received <= 1, said
+
     def start(self, key: str, name: str, *words: str) -> None:
         """Start a process in a namespace; its output goes to a file."""
         with (self.folder / f"{key}.log").open("ab") as log:
@@ -126,7 +148,7 @@ class World:
         """What a process has said so far."""
         return (self.folder / f"{key}.log").read_text(errors="replace")
 
-    # -- the network ---------------------------------------------------------------------------------------------
+    # -- the network ---
 
     def wire(self, one: str, interface: str, other: str, peer: str) -> None:
         """A veth pair between two namespaces, up."""
@@ -168,14 +190,11 @@ class World:
             self.address(machine, "lo", "10.0.0.4/32")
             self.run(machine, "ip", "route", "add", "default", "via", "10.0.2.2", "src", "10.0.0.4")
 
-    def start_site(self, tenant: str) -> None:
-        """The site's supervisor with the services that its image has."""
-        folder = self.folder / f"site-{tenant}"
-        scan = folder / "service"
-        scan.mkdir(parents=True)
+    def configure_site(self, tenant: str, offers: str = "192.168.50.0/24") -> Path:
+        """Write a site's configuration; its daemons read it when they start."""
         site = SiteConfig(
             name=f"{tenant}-hq",
-            lan_prefix="192.168.50.0/24",
+            lan_prefix=offers,
             lan_router="192.168.50.1",
             wan_address=WAN[tenant],
             vip=VIP,
@@ -186,13 +205,23 @@ class World:
             router_id="192.168.50.1",
             hold_time_s=HOLD_TIME_S,
         )
-        (folder / "site.json").write_text(site.to_json())
+        path = self.folder / f"site-{tenant}" / "site.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(site.to_json())
+        return path
+
+    def start_site(self, tenant: str) -> None:
+        """The site's supervisor with the services that its image has."""
+        path = self.configure_site(tenant)
+        folder = path.parent
+        scan = folder / "service"
+        scan.mkdir()
         for service, word in (("charon", "charon"), ("exabgp", "exabgp"), ("onprem", "run")):
             (scan / service).mkdir()
             run = scan / service / "run"
             run.write_text(
                 f"#!/bin/sh\nexec 2>&1\nexec {sys.executable} -m lab.onprem"
-                f" --site {folder}/site.json --state {folder}/state {word}\n"
+                f" --site {path} --state {folder}/state {word}\n"
             )
             run.chmod(0o755)
         self.start(f"site-{tenant}", f"site-{tenant}", "s6-svscan", str(scan))
@@ -211,7 +240,7 @@ class World:
         words = ["s6-svstat", "-o", "pid", str(link)]
         return max(0, int(subprocess.run(words, capture_output=True, check=True).stdout))
 
-    # -- the gateway ---------------------------------------------------------------------------------------------
+    # -- the gateway ---
 
     def start_gateway(self) -> None:
         """The gateway's supervisor, and its agent with an empty goal state."""
@@ -271,7 +300,9 @@ class World:
         ended = subprocess.run(
             ["nsenter", f"--net={path}", *words], capture_output=True, text=True, check=False
         )
-        assert not check or ended.returncode == 0, f"compartment {tenant}: {words}: {ended.stdout}{ended.stderr}"
+        assert not check or ended.returncode == 0, (
+            f"compartment {tenant}: {words}: {ended.stdout}{ended.stderr}"
+        )
         return ended
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -289,7 +320,9 @@ class World:
             scan = self.folder / key / "service"
             for link in scan.iterdir():
                 if not link.name.startswith("."):
-                    subprocess.run(["s6-svc", "-wD", "-T", "5000", "-xd", str(link)], check=False, capture_output=True)
+                    subprocess.run(
+                        ["s6-svc", "-wD", "-T", "5000", "-xd", str(link)], check=False, capture_output=True
+                    )
             subprocess.run(["s6-svscanctl", "-t", str(scan)], check=True)
             self.processes.pop(key).wait(20)
         for folder in ("compartments", "netns"):
