@@ -25,18 +25,20 @@ TOPOLOGY = Path(__file__).parents[2] / "topologies" / "hybrid-cloud.yml"
 
 
 @pytest.fixture(scope="module")
-def lab() -> Lab:
+def model() -> Lab:
     return resolve(load(TOPOLOGY))
 
 
 @pytest.fixture(scope="module")
-def materials(lab: Lab) -> Materials:
-    return Materials(digests=dict.fromkeys(files_of(lab), "0"))
+def materials(model: Lab) -> Materials:
+    return Materials(digests=dict.fromkeys(files_of(model), "0"))
 
 
 @pytest.fixture
-def executor(lab: Lab) -> Executor:
-    return Executor(cast(docker.DockerClient, None), lab, Credentials({}, ""), "fabric", lambda _event: None)
+def executor(model: Lab) -> Executor:
+    return Executor(
+        cast(docker.DockerClient, None), model, Credentials({}, ""), "fabric", lambda _event: None
+    )
 
 
 @pytest.fixture
@@ -58,20 +60,20 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def test_a_first_up_makes_the_network_then_each_container_then_starts_it(
-    executor: Executor, lab: Lab, materials: Materials, done: list[tuple[str, str]]
+    executor: Executor, model: Lab, materials: Materials, done: list[tuple[str, str]]
 ) -> None:
-    steps = plan(lab, Observed(), materials)
-    assert executor.stand_up(steps) == 1 + 2 * len(lab.nodes)
+    steps = plan(model, Observed(), materials)
+    assert executor.stand_up(steps) == 1 + 2 * len(model.nodes)
     assert done[0] == ("create network", "hnvlab-hybrid-cloud")
-    for node in lab.nodes:
+    for node in model.nodes:
         name = f"hybrid-cloud-{node}"
         assert done.index(("create", name)) < done.index(("start", name))
 
 
 def test_a_name_is_free_before_it_is_taken_again(
-    executor: Executor, lab: Lab, materials: Materials, done: list[tuple[str, str]]
+    executor: Executor, model: Lab, materials: Materials, done: list[tuple[str, str]]
 ) -> None:
-    spec = container_spec(lab, lab.nodes["hv01"], materials)
+    spec = container_spec(model, model.nodes["hv01"], materials)
     executor.stand_up(
         [
             CreateContainer(spec),
@@ -91,7 +93,7 @@ def test_a_name_is_free_before_it_is_taken_again(
 
 def test_a_container_that_cannot_be_made_is_not_started(
     executor: Executor,
-    lab: Lab,
+    model: Lab,
     materials: Materials,
     done: list[tuple[str, str]],
     monkeypatch: pytest.MonkeyPatch,
@@ -100,28 +102,18 @@ def test_a_container_that_cannot_be_made_is_not_started(
         raise ContainerError(Problem("HNV-ENG-030", "no"))
 
     monkeypatch.setattr(containers, "create", refuse)
-    spec = container_spec(lab, lab.nodes["hv01"], materials)
+    spec = container_spec(model, model.nodes["hv01"], materials)
     with pytest.raises(ContainerError):
         executor.stand_up([CreateContainer(spec), StartContainer(spec.name, spec.node)])
     assert done == []
 
 
-def test_only_so_many_jobs_run_at_a_time() -> None:
-    barrier = threading.Barrier(3)
-    running, most = set[int](), 0
-    lock = threading.Lock()
-
-    def job() -> None:
-        nonlocal most
-        with lock:
-            running.add(threading.get_ident())
-            most = max(most, len(running))
-        barrier.wait(timeout=20)  # passes only if three are under way together
-        with lock:
-            running.discard(threading.get_ident())
-
-    in_parallel(3, [job] * 9)
-    assert most == 3
+def test_as_many_jobs_run_at_a_time_as_is_asked_for_and_no_more() -> None:
+    together = threading.Barrier(3)
+    in_parallel(3, [lambda: _wait(together, 20)] * 9)
+    too_many = threading.Barrier(4)
+    with pytest.raises(threading.BrokenBarrierError):
+        in_parallel(3, [lambda: _wait(too_many, 0.3)] * 4)
 
 
 def test_a_failure_keeps_waiting_jobs_from_being_begun() -> None:
@@ -133,3 +125,7 @@ def test_a_failure_keeps_waiting_jobs_from_being_begun() -> None:
     with pytest.raises(ContainerError):
         in_parallel(1, [fail, *(lambda: begun.append(1) for _ in range(50))])
     assert len(begun) < 50
+
+
+def _wait(barrier: threading.Barrier, timeout_s: float) -> None:
+    barrier.wait(timeout_s)

@@ -59,6 +59,7 @@ def test_equal_inputs_have_equal_names(sources: Sources) -> None:
         ("images/server/further", {"server"}),
         ("lab/cli/main.py", set()),
         ("lab/hvhost/__pycache__/agent.pyc", set()),
+        ("lab/hvhost/agent.pyc", set()),
     ],
 )
 def test_an_input_renames_the_images_it_goes_into(sources: Sources, changed: str, renamed: set[str]) -> None:

@@ -80,15 +80,15 @@ class Nc:
 
 
 @pytest.fixture(scope="module")
-def lab() -> Lab:
+def model() -> Lab:
     return resolve(load(TOPOLOGY))
 
 
 @pytest.fixture
-def nc(lab: Lab) -> Nc:
+def nc(model: Lab) -> Nc:
     """One on which all that the lab wants has come true."""
     routes = [
-        {"customer_route": {"rdid": t.routing_domain, "prefix": "192.168.50.0/24"}} for t in lab.tenants
+        {"customer_route": {"rdid": t.routing_domain, "prefix": "192.168.50.0/24"}} for t in model.tenants
     ] + [{"port": {"interface_id": "blue-web"}}]
     state = {"version": 7, "acknowledged": 7, "records": routes}
     agents = [("hv01", "host"), ("hv02", "host"), ("gw01", "gateway")]
@@ -100,8 +100,8 @@ def nc(lab: Lab) -> Nc:
     )
 
 
-def test_a_second_run_changes_nothing(lab: Lab) -> None:
-    nc, resources = Nc(), intent(lab)
+def test_a_second_run_changes_nothing(model: Lab) -> None:
+    nc, resources = Nc(), intent(model)
     assert policy.put_intent(nc.client, resources, ()) == len(resources)
     assert policy.put_intent(nc.client, resources, [path for path, _ in resources]) == 0
     assert nc.deleted == []
@@ -123,40 +123,40 @@ def test_what_is_no_longer_wanted_goes_and_what_refers_to_it_goes_first() -> Non
     assert "/networkInterfaces/somebody-elses" in nc.resources
 
 
-def test_nothing_is_missing_of_a_lab_that_has_converged(lab: Lab, nc: Nc) -> None:
-    assert policy.missing(nc.client, lab) == ()
+def test_nothing_is_missing_of_a_lab_that_has_converged(model: Lab, nc: Nc) -> None:
+    assert policy.missing(nc.client, model) == ()
 
 
-def test_a_node_without_its_policy_is_missing_with_the_reason(lab: Lab, nc: Nc) -> None:
+def test_a_node_without_its_policy_is_missing_with_the_reason(model: Lab, nc: Nc) -> None:
     nc.nodes["hv02"] = NodeStatus("hv02", "host", "Failure", "HostNotConnectedToController", "no agent", "")
-    assert policy.missing(nc.client, lab) == (
+    assert policy.missing(nc.client, model) == (
         Missing(("hv02",), "host hv02: Failure HostNotConnectedToController no agent"),
     )
 
 
 @pytest.mark.parametrize("what", ["connection", "BGP peer"])
-def test_a_link_that_is_down_names_both_ends(lab: Lab, nc: Nc, what: str) -> None:
+def test_a_link_that_is_down_names_both_ends(model: Lab, nc: Nc, what: str) -> None:
     links = nc.links if what == "connection" else nc.peers
     links["red", "red-hq"] = TenantLink("red", "red-hq", "Connecting", "no answer")
-    assert policy.missing(nc.client, lab) == (
+    assert policy.missing(nc.client, model) == (
         Missing(("gw01", "red-hq"), f"{what} red-hq of red: Connecting (no answer)"),
     )
 
 
-def test_a_route_that_is_not_policy_yet_is_missing_on_each_host(lab: Lab, nc: Nc) -> None:
-    blue = lab.tenant("blue").routing_domain
+def test_a_route_that_is_not_policy_yet_is_missing_on_each_host(model: Lab, nc: Nc) -> None:
+    blue = model.tenant("blue").routing_domain
     records = nc.goal_states["hv01"]["records"]
     nc.goal_states["hv01"]["records"] = [
         r for r in records if r.get("customer_route", {}).get("rdid") != blue
     ]
-    assert policy.missing(nc.client, lab) == (
+    assert policy.missing(nc.client, model) == (
         Missing(("blue-hq", "nc"), "route of blue to 192.168.50.0/24: not yet policy of hv01"),
     )
 
 
-def test_a_route_that_is_not_acknowledged_is_not_policy_yet(lab: Lab, nc: Nc) -> None:
+def test_a_route_that_is_not_acknowledged_is_not_policy_yet(model: Lab, nc: Nc) -> None:
     nc.goal_states["hv02"]["acknowledged"] = 6
-    assert {item.text[-4:] for item in policy.missing(nc.client, lab)} == {"hv02"}
+    assert {item.text[-4:] for item in policy.missing(nc.client, model)} == {"hv02"}
 
 
 def test_the_wait_ends_when_nothing_is_missing_and_tells_each_change_once() -> None:
@@ -203,3 +203,11 @@ def test_the_controller_is_waited_for_until_it_answers() -> None:
     assert nc.silent_for < 0
     with pytest.raises(ControllerUnreachableError):
         policy.await_reachable(Nc(silent_for=1000).client, lambda: None, timeout_s=0.2)
+
+
+def test_a_controller_that_has_ended_is_not_waited_for() -> None:
+    def ended() -> None:
+        raise LabError(Problem("HNV-ENG-031", "the container has ended", "nc"))
+
+    with pytest.raises(LabError, match="has ended"):
+        policy.await_reachable(Nc(silent_for=1000).client, ended, timeout_s=30)
