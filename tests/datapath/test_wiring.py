@@ -202,3 +202,21 @@ def test_the_runner_program_does_the_same(wiring: Wiring, pids: dict[str, int]) 
 
     assert run()
     assert run() == []
+
+
+def test_an_interface_that_leads_elsewhere_is_led_where_it_belongs(pids: dict[str, int]) -> None:
+    """What a topology looks like whose VM has moved from one host to another."""
+    netlink.apply(Wiring(links=(Link(Port("hv01", "v-web"), Port("tor", "eth0")),)), pids)
+    netlink.apply(Wiring(links=(Link(Port("hv02", "v-web"), Port("hv02", "other")),)), pids)
+    moved = Wiring(
+        links=(
+            Link(
+                Port("hv02", "v-web", addresses=("10.0.0.1/30",)),
+                Port("tor", "eth0", addresses=("10.0.0.2/30",)),
+            ),
+        )
+    )
+    netlink.apply(moved, pids)
+    ping(pids["hv02"], "10.0.0.2")
+    assert "v-web" not in in_namespace(pids["hv01"], "ip", "link")
+    assert netlink.apply(moved, pids).changes == ()
