@@ -79,10 +79,11 @@ class Interfaces:
                 for a in self._netlink.get_addr(family=socket.AF_INET, index=uplink)
             }
             target = set() if wanted is None else {(wanted.address, wanted.prefix_length)}
-            for address, length in target - present:
-                self._netlink.addr("add", index=uplink, address=str(address), prefixlen=length)
+            # In this order: the kernel takes an address with the older one of the same subnet that goes.
             for address, length in present - target:
                 self._netlink.addr("del", index=uplink, address=str(address), prefixlen=length)
+            for address, length in target - present:
+                self._netlink.addr("add", index=uplink, address=str(address), prefixlen=length)
             if wanted is not None and wanted.gateway is not None:
                 self._set_provider_route(uplink, wanted.gateway)
         except NetlinkError as error:

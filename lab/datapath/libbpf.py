@@ -17,6 +17,7 @@ from lab.errors import Problem
 
 log = logging.getLogger(__name__)
 
+_LONGEST_MESSAGE = 1 << 20
 _PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 _SIGNATURES: tuple[tuple[str, type | None, tuple[type, ...]], ...] = (
@@ -52,7 +53,7 @@ class _Libbpf:
     """The library, and what it last complained about."""
 
     def __init__(self) -> None:
-        self.complaints: collections.deque[str] = collections.deque(maxlen=60)
+        self.complaints: collections.deque[str] = collections.deque(maxlen=20)
         self.call = ctypes.CDLL("libbpf.so.1", use_errno=True)
         for name, result, arguments in _SIGNATURES:
             function = getattr(self.call, name)
@@ -65,12 +66,13 @@ class _Libbpf:
 
     def _take_line(self, level: int, pattern: bytes, arguments: int) -> int:
         """libbpf's own log: to ours, never to stderr; the verifier's words explain a refused load."""
-        text = ctypes.create_string_buffer(4096)
+        text = ctypes.create_string_buffer(_LONGEST_MESSAGE)
         self._vsnprintf(text, len(text), pattern, arguments)
-        line = text.value.decode(errors="replace").rstrip()
-        log.debug("%s", line)
+        lines = text.value.decode(errors="replace").rstrip().splitlines()
+        log.debug("%s", "\n".join(lines))
         if level == 0:
-            self.complaints.append(line)
+            # The verifier's last words say what it refused.
+            self.complaints.extend(lines)
         return 0
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.datapath.abi import Direction, Drop
-from lab.datapath.libbpf import possible_cpus
 from lab.datapath.metrics import read_metrics
 from lab.datapath.policy import Policy
 from lab.datapath.programs import Program, SkBuff
@@ -16,6 +15,7 @@ from lab.datapath.switch import Switch
 
 from .netns import Namespace, namespaces, pin_directory
 from .switch_model import FORWARD, PASS, SHOT, Outcome
+from .switch_object import compiled
 
 VERDICTS = {0: PASS, 2: SHOT, 7: FORWARD}
 PORTS = ("p1", "p2", "p3", "p4")
@@ -34,7 +34,7 @@ class Rig:
         self.ports = [namespace.ifindex(name) for name in PORTS]
         self.uplink = namespace.ifindex(UPLINK)
         self.mtu = dict.fromkeys(self.ports, PORT_MTU) | {self.uplink: UPLINK_MTU}
-        self.switch: Switch = namespace.call(lambda: Switch(pins))
+        self.switch: Switch = namespace.call(lambda: Switch(pins, compiled()))
 
     def apply(self, policy: Policy) -> None:
         self.switch.apply(policy)
@@ -77,7 +77,6 @@ class Rig:
 @contextmanager
 def rig() -> Iterator[Rig]:
     """A rig of this call's own."""
-    assert possible_cpus() > 0
     with namespaces("rig") as made, pin_directory() as pins:
         built = Rig(made["rig"], pins)
         try:

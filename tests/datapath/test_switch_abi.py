@@ -12,11 +12,12 @@ from lab.datapath.build import compile_object, main
 from lab.datapath.errors import NoDatapathError
 
 from .switch_btf import Btf, Member, read_btf
+from .switch_object import compiled
 
 
 @pytest.fixture(scope="module")
-def btf(tmp_path_factory: pytest.TempPathFactory) -> Btf:
-    return read_btf(compile_object(tmp_path_factory.mktemp("object")))
+def btf() -> Btf:
+    return read_btf(compiled())
 
 
 @pytest.mark.parametrize("name", abi.STRUCTURES)

@@ -14,6 +14,8 @@ from lab.southbound.identity import NodeIdentity, port_alias
 from lab.southbound.keys import GoalState, record
 
 from .netns import Namespace, namespaces, pin_directory
+from .probe import Answer, Sink, blast, ping
+from .switch_object import compiled
 
 LAB = "test"
 ROUTER_MAC = "00:15:5d:00:00:01"
@@ -22,13 +24,14 @@ FABRIC_MTU = 1700
 
 @dataclass(frozen=True)
 class Vm:
-    """A VM: where it runs and who it is."""
+    """A VM, or a gateway's compartment: where it runs and who it is."""
 
     name: str
     host: str
     vsid: int
     address: str
     mac: str
+    compartment: bool = False
 
     @property
     def interface(self) -> IPv4Interface:
@@ -38,13 +41,18 @@ class Vm:
     def router(self) -> str:
         return str(self.interface.network.network_address + 1)
 
+    @property
+    def interface_id(self) -> str:
+        return f"compartment/{self.name}" if self.compartment else self.name
+
 
 @dataclass(frozen=True)
 class Tenant:
-    """A VM network with its subnets and VMs."""
+    """A VM network: subnets follow from its VMs; `routes` lead to the next hop of an address."""
 
     rdid: str
     vms: tuple[Vm, ...]
+    routes: tuple[tuple[str, Vm], ...] = ()
 
     def subnets(self) -> dict[int, IPv4Network]:
         return {vm.vsid: vm.interface.network for vm in self.vms}
@@ -71,42 +79,40 @@ PROVIDER = {"h1": "192.168.6.11", "h2": "192.168.6.12"}
 
 def goal_state(host: str, tenants: tuple[Tenant, ...]) -> GoalState:
     """What the controller would send to a host."""
-    records = [
-        record(pb.ProviderAddress(address=PROVIDER[host], prefix_length=24)),
-    ]
+    records = [record(pb.ProviderAddress(address=PROVIDER[host], prefix_length=24))]
     for tenant in tenants:
         for vsid, prefix in tenant.subnets().items():
-            records += [
-                record(
-                    pb.VirtualSubnet(
-                        vsid=vsid,
-                        rdid=tenant.rdid,
-                        prefix=str(prefix),
-                        router_address=str(prefix.network_address + 1),
-                        router_mac=ROUTER_MAC,
-                    )
-                ),
-                record(pb.CustomerRoute(rdid=tenant.rdid, prefix=str(prefix), vsid=vsid)),
-            ]
-        for vm in tenant.vms:
+            subnet = pb.VirtualSubnet(vsid=vsid, rdid=tenant.rdid, prefix=str(prefix), router_mac=ROUTER_MAC)
+            subnet.router_address = str(prefix.network_address + 1)
+            route = pb.CustomerRoute(rdid=tenant.rdid, prefix=str(prefix), vsid=vsid)
+            records += [record(subnet), record(route)]
+        for prefix_text, hop in tenant.routes:
             records.append(
                 record(
-                    pb.LookupRecord(
-                        vsid=vm.vsid,
-                        customer_address=vm.address,
-                        mac=vm.mac,
-                        provider_address=PROVIDER[vm.host],
+                    pb.CustomerRoute(
+                        rdid=tenant.rdid, prefix=prefix_text, vsid=hop.vsid, next_hop=hop.address
                     )
                 )
             )
-            records.append(record(pb.ProviderMember(rdid=tenant.rdid, provider_address=PROVIDER[vm.host])))
-            if vm.host == host:
-                records.append(
-                    record(
-                        pb.Port(interface_id=vm.name, vsid=vm.vsid, customer_address=vm.address, mac=vm.mac)
-                    )
-                )
+        for vm in tenant.vms:
+            records += _records_of(vm, tenant, host)
     return {item.key: item for item in records}
+
+
+def _records_of(vm: Vm, tenant: Tenant, host: str) -> list[pb.Record]:
+    pa = PROVIDER[vm.host]
+    gateway = any(other.compartment for other in tenant.vms if other.host == vm.host)
+    records = [
+        record(pb.LookupRecord(vsid=vm.vsid, customer_address=vm.address, mac=vm.mac, provider_address=pa)),
+        record(pb.ProviderMember(rdid=tenant.rdid, provider_address=pa, gateway=gateway)),
+    ]
+    if vm.host == host:
+        records.append(
+            record(
+                pb.Port(interface_id=vm.interface_id, vsid=vm.vsid, customer_address=vm.address, mac=vm.mac)
+            )
+        )
+    return records
 
 
 @dataclass
@@ -120,7 +126,9 @@ class Host:
     def start(self) -> None:
         """Start the agent's endpoint: on what is pinned, if something is."""
         identity = NodeIdentity(lab=LAB, node=self.namespace.name, kind="host", controller="")
-        self.endpoint = self.namespace.call(lambda: Endpoint(identity, pins=self.pins))
+        self.endpoint = self.namespace.call(
+            lambda: Endpoint(identity, pins=self.pins, object_file=compiled())
+        )
 
     def stop(self) -> None:
         """What the death of the agent's process does: its descriptors are gone."""
@@ -142,10 +150,20 @@ class World:
         """Give a VM its cable: the peer is a vport of its host."""
         host, guest = self.hosts[vm.host].namespace, self.vms[vm.name]
         host.ip(f"link add v-{vm.name} type veth peer name eth0 netns {guest.name}")
-        host.ip(f"link set v-{vm.name} alias {port_alias(LAB, vm.name)} up")
+        host.ip(f"link set v-{vm.name} alias {port_alias(LAB, vm.interface_id)} up")
         guest.ip(f"link set eth0 address {vm.mac} up")
         guest.ip(f"addr add {vm.interface} dev eth0")
         guest.ip(f"route add default via {vm.router}")
+
+    def ping(self, source: str, destination: str, **options: int) -> Answer | None:
+        """One echo request from a VM."""
+        return self.vms[source].call(lambda: ping(destination, **options))  # type: ignore[arg-type]
+
+    def transfer(self, source: str, target: str, destination: str, octets: int) -> None:
+        """Send over one TCP connection from VM to VM; fails if anything is missing."""
+        sink = self.vms[target].call(Sink)
+        self.vms[source].call(lambda: blast(destination, sink.port, octets))
+        assert sink.join() == octets
 
 
 @contextmanager

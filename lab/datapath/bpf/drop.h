@@ -20,9 +20,9 @@ static __always_inline int redirect_to(struct __sk_buff *skb, struct pass *pass,
 static __always_inline int conclude(struct __sk_buff *skb, struct pass *pass, enum hnv_direction direction,
 				    __u32 bytes_in, int verdict, int reason)
 {
-	metrics_add(skb, reason, direction, pass->vsid, bytes_in);
+	metrics_add(reason, direction, pass->vsid, pass->packets, bytes_in);
 	if (verdict != TC_ACT_REDIRECT)
 		return TC_ACT_SHOT;
-	metrics_add(skb, HNV_FORWARDED, pass->out_direction, pass->out_vsid, skb->len);
+	metrics_add(HNV_FORWARDED, pass->out_direction, pass->out_vsid, pass->packets, skb->len);
 	return verdict;
 }

@@ -73,6 +73,16 @@ static __always_inline bool icmp_error_is_due(struct __sk_buff *skb, const struc
 	return type == ICMP_ECHO || type == ICMP_ECHOREPLY || type == ICMP_TIMESTAMP || type == ICMP_TIMESTAMPREPLY;
 }
 
+/* Make the frame `len` octets long; what it holds does not matter, all of it is written anew. */
+static __always_inline int icmp_resize(struct __sk_buff *skb, __u32 len)
+{
+	if (!bpf_skb_change_tail(skb, len, 0))
+		return 0;
+	/* The kernel refuses this to packets that have left a tunnel in it, but not to add or take from the
+	 * middle, up to 4095 octets: all but super-packets. */
+	return bpf_skb_adjust_room(skb, (__s32)(len - skb->len), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
+}
+
 /* Turn the frame into the error that `pass` owes its sender, from the ingress subnet's router.
  *
  * Returns TC_ACT_REDIRECT; anything else: no error can be sent, the frame is only dropped. A frame whose
@@ -116,7 +126,7 @@ static __always_inline int icmp_error(struct __sk_buff *skb, struct pass *pass)
 							sizeof(message.icmp) + sizeof(message.quote), 0));
 
 	len = ICMP_ERROR_HEADERS + quoted;
-	if (bpf_skb_change_tail(skb, len, 0) || bpf_skb_store_bytes(skb, 0, &message, len, 0))
+	if (icmp_resize(skb, len) || bpf_skb_store_bytes(skb, 0, &message, len, 0))
 		return -1;
 	return redirect_to(skb, pass, HNV_VPORT_OUT, pass->vsid, skb->ifindex);
 }

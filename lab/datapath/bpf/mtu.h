@@ -1,23 +1,15 @@
 /* Does a frame fit through a device, with an outer header before it? */
 #pragma once
 
+#include "gso.h"
 #include "pass.h"
 
 /* Length of the largest packet, from its IP header on, that will be on the wire. */
-static __always_inline __u32 mtu_packet_len(struct __sk_buff *skb, const struct iphdr *ip)
+static __always_inline __u32 mtu_packet_len(struct __sk_buff *skb, const struct pass *pass)
 {
-	__u32 l4 = sizeof(struct ethhdr) + ip->ihl * 4;
-	__u32 l4_len = sizeof(struct udphdr);
-	__u8 data_offset;
-
-	if (!skb->gso_size)
+	if (!pass->gso_size)
 		return skb->len - sizeof(struct ethhdr);
-	if (ip->protocol == IPPROTO_TCP) {
-		if (bpf_skb_load_bytes(skb, l4 + 12, &data_offset, sizeof(data_offset)))
-			return skb->len;
-		l4_len = (data_offset >> 4) * 4;
-	}
-	return ip->ihl * 4 + l4_len + skb->gso_size;
+	return gso_headers_len(skb, sizeof(struct ethhdr), &pass->frame.ip) + pass->gso_size;
 }
 
 /* 0: it fits. The sender of a packet that does not is told the size that would, whether DF was set or not:
@@ -29,7 +21,7 @@ static __always_inline int mtu_check(struct __sk_buff *skb, struct pass *pass, _
 	/* Asked for the device's MTU only: its verdict says nothing about super-packets. */
 	if (bpf_check_mtu(skb, ifindex, &mtu, 0, 0) < 0)
 		return overhead ? -HNV_DROP_NO_UPLINK : -HNV_DROP_PORT_ABSENT;
-	if (mtu_packet_len(skb, &pass->frame.ip) + overhead <= mtu &&
+	if (mtu_packet_len(skb, pass) + overhead <= mtu &&
 	    skb->len - sizeof(struct ethhdr) + overhead <= 0xffff)
 		return 0;
 	pass->error.mtu = mtu - overhead;

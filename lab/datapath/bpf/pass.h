@@ -30,6 +30,8 @@ struct pass {
 	struct frame frame;             /* the VM's frame: as it came, or the inner one */
 	__u32 vsid;                     /* subnet for the ingress counters; 0: unknown */
 	__u32 rd;
+	__u32 gso_size;                 /* octets that each segment of a super-packet carries; 0: it is none */
+	__u32 packets;                  /* that a super-packet stands for */
 	/* Where the frame goes on: counted by the entry point when the verdict is to forward. */
 	enum hnv_direction out_direction;
 	__u32 out_vsid;

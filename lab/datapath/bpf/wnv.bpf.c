@@ -19,6 +19,7 @@
 
 #include "arp.h"
 #include "drop.h"
+#include "gso.h"
 #include "icmp.h"
 #include "maps.h"
 #include "nvgre.h"
@@ -100,6 +101,7 @@ static __always_inline int vport_ingress(struct __sk_buff *skb, struct pass *pas
 	error = parse_ip4(skb, sizeof(struct ethhdr), &pass->frame.ip);
 	if (error)
 		return error;
+	pass->packets = gso_packets(skb, pass->gso_size, sizeof(struct ethhdr), &pass->frame.ip);
 	error = spoof_check(port, pass->frame.ip.saddr);
 	if (error)
 		return error;
@@ -115,7 +117,7 @@ static __always_inline int vport_ingress(struct __sk_buff *skb, struct pass *pas
 SEC("tc")
 int vport(struct __sk_buff *skb)
 {
-	struct pass pass = {};
+	struct pass pass = { .packets = 1, .gso_size = skb->gso_size };
 	__u32 bytes_in = skb->len;
 	int verdict = vport_ingress(skb, &pass);
 	int reason = verdict < 0 ? -verdict : HNV_FORWARDED;
@@ -171,6 +173,7 @@ static __always_inline int uplink_ingress(struct __sk_buff *skb, struct pass *pa
 	error = parse_ip4(skb, inner + sizeof(struct ethhdr), &pass->frame.ip);
 	if (error)
 		return error;
+	pass->packets = gso_packets(skb, pass->gso_size, inner + sizeof(struct ethhdr), &pass->frame.ip);
 	error = spoof_check_wire(pass, subnet, addr_from_ip4(outer.saddr), *member_flags);
 	if (error)
 		return error;
@@ -187,7 +190,7 @@ static __always_inline int uplink_ingress(struct __sk_buff *skb, struct pass *pa
 SEC("tc")
 int uplink(struct __sk_buff *skb)
 {
-	struct pass pass = {};
+	struct pass pass = { .packets = 1, .gso_size = skb->gso_size };
 	__u32 bytes_in = skb->len;
 	int verdict = uplink_ingress(skb, &pass);
 
