@@ -159,6 +159,16 @@ def test_an_agent_that_refuses_the_same_record_for_ever_is_not_asked_for_ever(hv
     assert hv01.send() is None
 
 
+def test_an_agent_that_refuses_what_it_acknowledged_is_not_asked_for_ever(hv01: Datapath) -> None:
+    hv01.change(subnet(5001))
+    hv01.connect()
+    hv01.ack()
+    hv01.change(subnet(5001, "10.9.0.0/24"))
+    hv01.nack("virtual-subnet/5001")
+    hv01.nack("virtual-subnet/5001")
+    assert hv01.send() is None
+
+
 def test_a_new_stream_takes_the_place_of_an_old_one(hv01: Datapath) -> None:
     hv01.connect("old")
     hv01.connect("new")

@@ -18,8 +18,10 @@ from lab.controller.views import render
 from lab.model.loader import load
 from lab.model.resolve import resolve
 from lab.plan.intent import intent
+from lab.southbound import southbound_pb2 as pb
 
 ROOT = Path(__file__).parents[2]
+BLUE = "5d0c4d4a-0b1e-4000-8000-0000000000b1"
 
 
 def candidate(name: str, free_kbps: int, tenants: int = 0) -> Candidate:
@@ -84,7 +86,41 @@ def test_a_tenant_stays_where_it_is(tmp_path: Path) -> None:
         datacenter.delete("/gatewayPools/default")
     datacenter.delete("/gateways/gw01")
     assert {v for (kind, _), v in allocations.items() if kind == PLACEMENT} == {"gw00"}
-    assert "compartment/5d0c4d4a-0b1e-4000-8000-0000000000b1" in datacenter.goal_state("gw00")
+    assert f"compartment/{BLUE}" in datacenter.goal_state("gw00")
+
+
+def learned(prefix: str) -> pb.Report:
+    return pb.Report(
+        learned_routes=[pb.LearnedRoutes(rdid=BLUE, routes=[pb.LearnedRoute(prefix=prefix, metric=1)])]
+    )
+
+
+def test_routes_go_with_the_gateway_that_learned_them(tmp_path: Path) -> None:
+    datacenter = Datacenter(tmp_path, hybrid_cloud())
+    pool = {"resourceRef": "/gatewayPools/default"}
+    datacenter.put("/gateways/gw00", {"properties": {"pool": pool}})
+    datacenter.observe("gw01", learned("192.168.50.0/24"))
+    assert f"customer-route/{BLUE}/192.168.50.0/24" in datacenter.goal_state("hv01")
+    datacenter.delete("/gateways/gw01")
+    assert f"customer-route/{BLUE}/192.168.50.0/24" not in datacenter.goal_state("hv01")
+
+
+def test_a_node_that_does_not_carry_a_tenant_cannot_speak_for_it(tmp_path: Path) -> None:
+    datacenter = Datacenter(tmp_path, hybrid_cloud())
+    datacenter.observe("gw01", learned("192.168.50.0/24"))
+    before = dict(datacenter.controller.observations)
+    datacenter.observe("hv01", learned("192.168.66.0/24"))
+    assert datacenter.controller.observations == before
+
+
+def test_a_dynamic_address_is_not_the_compartments(tmp_path: Path) -> None:
+    datacenter = Datacenter(tmp_path, hybrid_cloud())
+    subnet = {"resourceRef": "/virtualNetworks/blue/subnets/gateway"}
+    dynamic = {"privateIPAllocationMethod": "dynamic", "subnet": subnet}
+    nic = {"ipConfigurations": [{"resourceId": "ip", "properties": dynamic}]}
+    datacenter.put("/networkInterfaces/late", {"properties": nic})
+    given = shown(datacenter, "/networkInterfaces/late/ipConfigurations/ip")["privateIPAddress"]
+    assert given == "10.0.2.3"
 
 
 def test_gateways_that_stand_by_carry_nothing(tmp_path: Path) -> None:

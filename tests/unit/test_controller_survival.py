@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 
 from lab.controller.catalog import parse_path
 from lab.controller.client import ControllerUnreachableError
+from lab.controller.controller import Controller
 from lab.controller.refusals import Refused
 from lab.controller.store import Commit, SqliteStore, StaleEtagError, StoredDocument, StoreVersionError
 from lab.southbound import southbound_pb2 as pb
+from lab.southbound.keys import GoalState, patched
 
 BLUE = "5d0c4d4a-0b1e-4000-8000-0000000000b1"
 ACKNOWLEDGED_BEFORE_KILL = 40
@@ -96,9 +99,21 @@ def changed(path: str, body: dict[str, Any]) -> dict[str, Any]:
     if path.startswith("/networkInterfaces/"):
         properties["server"] = {"resourceRef": "/servers/hv02"}
     if path.startswith("/virtualNetworks/"):
-        properties["routingDomainId"] = None
+        properties["routingDomainId"] = properties["routingDomainId"].replace("4000", "4001")
         properties["subnets"] = [*properties["subnets"][1:], properties["subnets"][0]]
     return {"properties": properties, "tags": {"changed": True}}
+
+
+def converse(controller: Controller, held: dict[str, GoalState]) -> None:
+    """Let every node's agent take what it is sent."""
+    for name in controller.fleet.names:
+        node = controller.fleet.node(name)
+        assert node is not None
+        if not node.connected:
+            node.connect("agent", lambda: None)
+        while (delta := node.next_delta(lambda: controller.policy.goal_state(name))) is not None:  # noqa: B023
+            held[name] = patched(held.get(name, {}), delta)
+            node.ack(delta.version)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -108,6 +123,7 @@ def test_small_steps_and_a_restart_lead_to_the_same_goal_states(
 ) -> None:
     """Recompiling only what a change concerns must not miss anything, whatever is done in whatever order."""
     datacenter = Datacenter(tmp_path_factory.mktemp("nc"), INTENT)
+    held: dict[str, GoalState] = {}
     for index, verb in steps:
         path, body = INTENT[index]
         try:
@@ -120,9 +136,12 @@ def test_small_steps_and_a_restart_lead_to_the_same_goal_states(
         report = pb.Report(learned_routes=[pb.LearnedRoutes(rdid=BLUE)])
         report.learned_routes[0].routes.add(prefix=f"192.168.{index}.0/24", metric=index)
         datacenter.observe("gw01", report)
+        converse(datacenter.controller, held)
+    assert {name: held[name] for name in datacenter.controller.fleet.names} == states(datacenter.controller)
     after = datacenter.restarted()
     assert after.inventory.allocations == datacenter.controller.inventory.allocations
-    assert states(after) == states(datacenter.controller)
+    wanted = {node: after.policy.goal_state(node) for node in datacenter.controller.fleet.names}
+    assert states(datacenter.controller) == wanted
     datacenter.store.close()
 
 
@@ -140,6 +159,15 @@ def test_commit_compares_and_swaps(tmp_path: Path) -> None:
     store.commit(Commit("/a", "1", None, allocations={("kind", "me"): None}, observations={"r": "o"}))
     contents = SqliteStore(tmp_path / "db").load()
     assert (contents.documents, contents.allocations, contents.observations) == ({}, {}, {"r": "o"})
+
+
+def test_a_commit_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "db")
+    unstorable: Any = object()
+    with pytest.raises(sqlite3.Error):
+        store.commit(Commit("/a", document=StoredDocument("1", "{}"), observations={"r": unstorable}))
+    store.commit(Commit("/b", document=StoredDocument("1", "{}")))
+    assert SqliteStore(tmp_path / "db").load().documents.keys() == {"/b"}
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
