@@ -100,6 +100,7 @@ class _Namespace:
         self._enter = enter
         self._note = note
         self._links: dict[str, Any] = {item.get("ifname"): item for item in socket.get_links()}
+        self._addresses: dict[int, set[str]] | None = None
 
     def link(self, name: str) -> Any | None:
         """The interface as it was last seen."""
@@ -107,7 +108,8 @@ class _Namespace:
 
     def refresh(self, name: str) -> Any:
         """Look at one interface anew."""
-        self._links[name] = next(iter(self._socket.get_links(ifname=name)))
+        # Asked for by name: a filtered dump would still read all interfaces, for each new one again.
+        self._links[name] = self._socket.link("get", ifname=name)[0]
         return self._links[name]
 
     def request(self, what: str, function: str, *arguments: Any, **values: Any) -> None:
@@ -171,9 +173,7 @@ class _Namespace:
     def _ensure_addresses(self, port: Port, index: int) -> None:
         if not port.addresses:
             return
-        present = {
-            f"{item.get('address')}/{item['prefixlen']}" for item in self._socket.get_addr(index=index)
-        }
+        present = self._present_addresses().get(index, set())
         for address in port.addresses:
             if address in present:
                 continue
@@ -182,6 +182,18 @@ class _Namespace:
             if parsed.version == 4 and parsed.network.prefixlen < 31:
                 values["broadcast"] = str(parsed.network.broadcast_address)
             self.request(f"{port.name} address {address}", "addr", "add", index=index, **values)
+
+    def _present_addresses(self) -> Mapping[int, set[str]]:
+        """Addresses by interface index, as they were when they were first asked for.
+
+        One dump, not one a port.
+        """
+        if self._addresses is None:
+            self._addresses = {}
+            for item in self._socket.get_addr():
+                text = f"{item.get('address')}/{item['prefixlen']}"
+                self._addresses.setdefault(item["index"], set()).add(text)
+        return self._addresses
 
     def set_route(self, route: Route) -> None:
         """The route, where it is missing or leads elsewhere."""
