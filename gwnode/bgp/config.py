@@ -98,7 +98,7 @@ template bgp site {{
   multihop;
   graceful restart on;
   connect delay time 1;
-  connect retry time 2;
+  connect retry time 1;
   error wait time 1, 4;
   ipv4 {{
     import filter incoming;

@@ -31,6 +31,8 @@ LAN_BRIDGE = "lan0"
 LOOSE = {"net.ipv4.conf.all.rp_filter": "0", "net.ipv4.conf.default.rp_filter": "0"}
 """A new namespace takes the machine's reverse path filter; ours must not depend on the machine."""
 ROUTING = {"net.ipv4.ip_forward": "1", **LOOSE}
+SITE = {**ROUTING, "net.ipv4.ip_nonlocal_bind": "1"}
+"""ExaBGP listens on the LAN router's address from its first moment, which is before the wiring's."""
 NOT_ROUTING = {"net.ipv4.ip_forward": "0", **LOOSE}
 NO_IPV6 = {"net.ipv6.conf.all.disable_ipv6": "1"}
 """Overlay and underlay are IPv4 only, as in Microsoft's second generation; no IPv6 chatter in captures."""
@@ -235,7 +237,7 @@ def _site(parts: Parts, name: str, spec: SiteSpec) -> Node:
         bridges=(Bridge(LAN_BRIDGE, VM_MTU),),
         addresses=(_on(LAN_BRIDGE, router, spec.lan.prefix), InterfaceAddress("wan0", spec.wan)),
         routes=(Route(DEFAULT_ROUTE, other_host(spec.wan)),),
-        sysctls=ROUTING,
+        sysctls=SITE,
         interface_sysctls=NO_IPV6,
         site=_site_config(parts, name, spec),
     )

@@ -1,4 +1,7 @@
-"""`python -m lab.onprem SERVICE`: the programs of a site's supervised services."""
+"""`python -m lab.onprem SERVICE`: the programs of a site's supervised services.
+
+Each imports its own libraries: a program that only becomes another must not wait for pyroute2 first.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,10 @@ import sys
 import threading
 from pathlib import Path
 
-from pyroute2 import IPRoute
-
 from lab.ipsec.esp import detect_backend
 from lab.ipsec.strongswan import render
 from lab.model.lab import SiteConfig
-from lab.onprem.agent import SiteAgent
-from lab.onprem.config import EXABGP_ENVIRONMENT, TUNNEL_DEVICE, Paths, charon_config, exabgp_config
-from lab.onprem.routes import KernelRoutes, follow
+from lab.onprem.config import TUNNEL_DEVICE, Paths, charon_config, exabgp_config, exabgp_environment
 
 log = logging.getLogger("lab.onprem")
 
@@ -32,17 +31,20 @@ def charon(paths: Paths) -> None:
 
 def exabgp(paths: Paths) -> None:
     """Become ExaBGP."""
+    site = SiteConfig.load(paths.site)
     command = [sys.executable, "-m", "lab.onprem", *_arguments(paths), "routes"]
-    _write(paths.exabgp, exabgp_config(SiteConfig.load(paths.site), command))
+    _write(paths.exabgp, exabgp_config(site, command))
     os.execve(
         sys.executable,
         [sys.executable, "-m", "exabgp", "server", str(paths.exabgp)],
-        os.environ | EXABGP_ENVIRONMENT,
+        os.environ | exabgp_environment(site),
     )
 
 
 def run(paths: Paths) -> None:
     """Drive charon until told to end."""
+    from lab.onprem.agent import SiteAgent
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -51,6 +53,10 @@ def run(paths: Paths) -> None:
 
 def routes(paths: Paths) -> None:
     """ExaBGP's child: its lines on stdin become kernel routes."""
+    from pyroute2 import IPRoute
+
+    from lab.onprem.routes import KernelRoutes, follow
+
     with IPRoute() as kernel:
         follow(
             sys.stdin.fileno(), KernelRoutes(kernel, TUNNEL_DEVICE, SiteConfig.load(paths.site).lan_router)

@@ -81,6 +81,9 @@ def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
 def exabgp_config(site: SiteConfig, routes_command: Sequence[str]) -> str:
     """exabgp.conf: one neighbour, the tenant's compartment; the site offers its LAN.
 
+    The site waits to be called: the compartment tries every second, while ExaBGP would fall back to ever
+    longer pauses for as long as the tunnel is not yet there.
+
     Parameters:
         routes_command: the program that receives what the neighbour offers, as lines of JSON.
     """
@@ -96,6 +99,7 @@ neighbor {site.compartment_address} {{
     local-as {site.local_asn};
     peer-as {site.peer_asn};
     hold-time {site.hold_time_s};
+    passive true;
 
     family {{
         ipv4 unicast;
@@ -117,15 +121,18 @@ neighbor {site.compartment_address} {{
 """
 
 
-EXABGP_ENVIRONMENT = {
-    "exabgp_daemon_user": "root",
-    "exabgp_daemon_drop": "false",
-    # No named pipes: nobody speaks to this ExaBGP but the program of its configuration.
-    "exabgp_api_cli": "false",
-    "exabgp_api_ack": "false",
-    "exabgp_log_destination": "stdout",
-    "exabgp_log_level": "INFO",
-    # The neighbour is ready within seconds of the tunnel: try often.
-    "exabgp_bgp_openwait": "5",
-}
-"""For a process that is root in its own container, and whose only peer is known."""
+
+def exabgp_environment(site: SiteConfig) -> dict[str, str]:
+    """For a process that is root in its own container, and whose only peer is known."""
+    return {
+        "exabgp_daemon_user": "root",
+        "exabgp_daemon_drop": "false",
+        # No named pipes: nobody speaks to this ExaBGP but the program of its configuration.
+        "exabgp_api_cli": "false",
+        "exabgp_api_ack": "false",
+        "exabgp_log_destination": "stdout",
+        "exabgp_log_level": "INFO",
+        "exabgp_bgp_openwait": "5",
+        "exabgp_tcp_bind": site.lan_router,
+        "exabgp_tcp_port": "179",
+    }

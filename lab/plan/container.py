@@ -16,6 +16,11 @@ from lab.southbound.identity import IDENTITY_PATH, NodeIdentity
 KIND_VARIABLE = "HNVLAB_KIND"
 
 
+NO_NAME_SERVER = "127.0.0.1"
+"""For a node that the topology gives no name server: a lookup ends at once. Docker would copy the machine's
+own, which no node can reach: a program that looks up its host's name would wait five seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Materials:
     """What stands on the machine and goes into containers.
@@ -106,7 +111,7 @@ def container_spec(lab: Lab, node: Node, materials: Materials) -> ContainerSpec:
         devices=kind.devices,
         security_options=kind.security_options,
         labels={marks.LAB: lab.name, marks.NODE: node.name, marks.KIND: node.kind.value},
-        dns=tuple(str(address) for address in node.dns),
+        dns=tuple(str(address) for address in node.dns) or (NO_NAME_SERVER,),
         sysctls=node.sysctls,
         files=node.files,
         texts=texts,

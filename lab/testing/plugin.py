@@ -57,7 +57,10 @@ def pytest_runtest_makereport(
     running = getattr(item, "funcargs", {}).get("lab")
     if report.failed and call.when == "call" and running is not None:
         from lab.testing.bundle import write_bundle
+        from lab.testing.running import RunningLab
 
+        if not isinstance(running, RunningLab):
+            return report  # somebody's own fixture of that name
         name = re.sub(r"[^\w.-]+", "_", item.name)
         place = write_bundle(running, item.config.getoption("--bundle-dir") / name)
         report.sections.append(("support bundle", str(place)))
