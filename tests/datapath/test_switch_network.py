@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import threading
@@ -231,6 +232,28 @@ def test_a_port_may_come_after_its_record_and_come_again() -> None:
             assert host.endpoint.refresh()
             assert net.ping("bw", "10.0.0.5") is not None
         assert not host.endpoint.refresh()
+
+
+def test_a_port_that_comes_is_noticed_without_being_told() -> None:
+    vm = next(vm for vm in BLUE.vms if vm.name == "bx")
+    with world((BLUE,)) as net:
+        host = net.hosts["h1"]
+        host.namespace.ip("link del v-bx")
+        host.endpoint.refresh()
+
+        async def plug_and_wait() -> None:
+            changed = asyncio.Event()
+            watching = asyncio.create_task(host.endpoint.watch(changed))
+            async with asyncio.timeout(10):
+                # Until the last of the events of plugging: the port forwards.
+                plugging = asyncio.create_task(asyncio.to_thread(net.plug, vm))
+                while await asyncio.to_thread(net.ping, "bw", "10.0.0.5", within_s=1) is None:
+                    await changed.wait()
+                await plugging
+            assert changed.is_set()
+            watching.cancel()
+
+        asyncio.run(plug_and_wait())
 
 
 def test_a_policy_with_one_wrong_record_is_refused_whole() -> None:
