@@ -93,6 +93,22 @@ def _refusal(refused: Refused) -> JSONResponse:
     return JSONResponse(refused.to_json(), refused.status)
 
 
+async def _answer_refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return _refusal(error)
+
+
+async def _answer_http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _refusal(Refused(error.status_code, Complaint("InvalidRequest", str(error.detail))))
+
+
+async def _answer_fault(_request: Request, error: Exception) -> Response:
+    """A fault of our own; the server logs its traceback."""
+    message = f"The controller has failed: {error!r}. Nothing is known to have changed; see its log."
+    return _refusal(Refused(500, Complaint("InternalServerError", message)))
+
+
 def create_app(controller: Controller, token: str, version: str = "1") -> Conventions:
     """The ASGI application.
 
@@ -103,16 +119,9 @@ def create_app(controller: Controller, token: str, version: str = "1") -> Conven
     """
     app = _Api(title="hnvlab Network Controller", version=version, redoc_url=None)
 
-    async def refused(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
-        return _refusal(error)
-
-    async def http_error(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return _refusal(Refused(error.status_code, Complaint("InvalidRequest", str(error.detail), "")))
-
-    app.add_exception_handler(Refused, refused)
-    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Refused, _answer_refused)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(Exception, _answer_fault)
 
     @app.get("/networking/discovery", include_in_schema=False)
     async def discovery() -> dict[str, Any]:

@@ -72,8 +72,8 @@ class Domain:
         subnets: all its virtual subnets.
         endpoints: VMs on nodes that have a provider address.
         compartment: its gateway, if it has one that is placed.
-        routes: what lies behind the compartment: learned by BGP, and static routes of established
-        connections. provider_addresses: PA by node, for the nodes that carry the domain.
+        routes: what lies behind the compartment: learned by BGP, and static of established connections.
+        provider_addresses: PA by node, for the nodes that carry the domain.
     """
 
     rdid: str

@@ -69,7 +69,7 @@ class Node:
         declared: there is a server or gateway resource of its name. An agent that is here before its resource
             waits for its first snapshot, so that it does not lose the policy that it may still carry.
         version: of the goal state as it is to be.
-        acknowledged: the last version that the agent has taken over.
+        acknowledged: the last version that the agent has taken over in its present stream.
         instance: the run of the agent that is connected; empty: none is.
         refused: records that the agent could not apply, by key; they are back at what it acknowledged.
         rejection: why it refused a whole version, no record named; holds until it acknowledges another.
@@ -125,7 +125,7 @@ class Node:
         ended = self.wake
         self.instance, self.wake = instance, wake
         ended()
-        self.refused, self.rejection = {}, ()
+        self.refused, self.rejection, self.acknowledged = {}, (), 0
         self._unsent.clear()
         self._unconfirmed.clear()
         self._snapshot_due, self._in_flight = True, 0

@@ -99,6 +99,10 @@ def test_changes_wait_for_the_version_in_flight_and_then_go_together(hv01: Datap
 def test_state_and_provisioning_follow_the_answers(hv01: Datapath) -> None:
     assert hv01.node.state.details[0].code == "HostNotConnectedToController"
     hv01.connect()
+    assert hv01.node.state.status == "InProgress"
+    hv01.ack()
+    hv01.connect("again")
+    assert hv01.node.state.status == "InProgress"
     hv01.ack()
     assert hv01.node.state.status == "Success"
     hv01.change(subnet(5001), resource="/virtualnetworks/blue")

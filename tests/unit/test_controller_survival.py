@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from controller_support import Datacenter, RunningController, hybrid_cloud, running
+from controller_support import Datacenter, RunningController, error_of, hybrid_cloud, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lab.controller.api import create_app
 from lab.controller.catalog import parse_path
 from lab.controller.client import ControllerUnreachableError
 from lab.controller.controller import Controller
@@ -204,3 +207,21 @@ def test_what_cannot_be_stored_has_not_happened(tmp_path: Path) -> None:
     assert path is not None
     assert datacenter.controller.inventory.find(path) is None
     assert states(datacenter.controller) == before == states(datacenter.restarted())
+
+
+def test_a_fault_inside_has_the_error_shape(tmp_path: Path) -> None:
+    datacenter = Datacenter(tmp_path, [])
+    store = BrokenStore(tmp_path / "controller.db")
+    datacenter.controller._store = store
+    store.broken = True
+    app: Any = create_app(datacenter.controller, "token")
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="https://nc") as client:
+            headers = {"Authorization": "Bearer token"}
+            return await client.put("/networking/v1/servers/hv01", json={"properties": {}}, headers=headers)
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 500
+    assert "no space left" in error_of(answer.json())["message"]
