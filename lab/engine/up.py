@@ -1,12 +1,14 @@
 """Brings a lab up, or makes a running one be as its topology says.
 
-Images, containers, links, intent, convergence.
+Images; fabric nodes and their links; then, side by side, the VMs with theirs and the tenants' intent;
+convergence.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from lab.plan.container import Materials, files_of
 from lab.plan.intent import intent
 from lab.plan.kinds import KINDS
 from lab.plan.planner import plan
-from lab.plan.steps import Step
+from lab.plan.steps import Step, waves
 from lab.southbound.identity import NORTHBOUND_PORT
 
 ANSWER_TIMEOUT_S = 90
@@ -115,8 +117,7 @@ def bring_up(
         work = _Up(client, lab, topology.resolve(), state, ledger, timeout_s)
         first = not any(observe.everything(client, lab.name))
         try:
-            work.stand_up()
-            api = work.converge()
+            api = work.run()
         except BaseException as error:
             unfinished = not work.stands or isinstance(error, KeyboardInterrupt)
             if first and unfinished:
@@ -147,8 +148,30 @@ class _Up:
     timeout_s: float
     stands: bool = False
 
-    def stand_up(self) -> None:
-        """Images, containers, links."""
+    def run(self) -> str:
+        """Everything; the API's address."""
+        executor, steps = self.prepare()
+        first, rest = waves(steps)
+        with phase(self.events, "fabric") as current:
+            current.changes = _carry_out(executor, first)
+        # The controller takes the intent while the VMs start: the fabric need not wait for them to converge.
+        background = ThreadPoolExecutor(1, thread_name_prefix="intent")
+        try:
+            intended = background.submit(self.bring_intent)
+            if rest:
+                with phase(self.events, "machines") as current:
+                    current.changes = _carry_out(executor, rest)
+            self.stands = True
+            url = intended.result()
+        finally:
+            # Not waited for: after a failure the controller goes away, and with it what still talks to it.
+            background.shutdown(wait=False, cancel_futures=True)
+        with phase(self.events, "convergence"), self._client(url) as api:
+            policy.await_converged(lambda: self._missing(api), self._log_of, self.events, self.timeout_s)
+        return url
+
+    def prepare(self) -> tuple[Executor, Sequence[Step]]:
+        """Images and certificates; who does what is left to do, and what that is."""
         wanted = {FABRIC} | {node.image for node in self.lab.nodes.values()}
         references = images.ensure(self.client, wanted, self.events)
         ids = {key: str(self.client.images.get(reference).id) for key, reference in references.items()}
@@ -156,39 +179,37 @@ class _Up:
         materials = Materials(
             images=ids, digests=_digests(files_of(self.lab)), credentials=_identity(credentials)
         )
-        steps: list[Step] = plan(self.lab, observe.observe(self.client, self.lab.name), materials)
+        steps = plan(self.lab, observe.observe(self.client, self.lab.name), materials)
         self._remember()
-        executor = Executor(self.client, self.lab, credentials, ids[FABRIC], self.events)
-        with phase(self.events, "containers") as current:
-            current.changes = executor.stand_up(steps)
-        with phase(self.events, "wiring") as current:
-            current.changes = len(executor.wire(steps))
-        self.stands = True
+        return Executor(self.client, self.lab, credentials, ids[FABRIC], self.events), steps
 
-    def converge(self) -> str:
-        """Intent, and the wait for it; the API's address."""
+    def bring_intent(self) -> str:
+        """PUT the tenants' intent as soon as the controller answers; the API's address."""
         url = api_url(self.client, self.lab)
-        pki = Pki(self.state.directory)
-        with ControllerClient(url, pki.ca_path, pki.token(), retry_for_s=0) as api:
+        with self._client(url) as api:
             with phase(self.events, "controller"):
-                policy.await_reachable(api, self._still_running, ANSWER_TIMEOUT_S)
+                policy.await_reachable(
+                    api, lambda: self._still_running(self.lab.fabric.controller), ANSWER_TIMEOUT_S
+                )
             with phase(self.events, "intent") as current:
                 before = self.state.load()
                 resources = intent(self.lab)
                 current.changes = policy.put_intent(api, resources, before.intent if before else ())
                 self._remember(path for path, _ in resources)
-            with phase(self.events, "convergence"):
-                policy.await_converged(lambda: self._missing(api), self._log_of, self.events, self.timeout_s)
         return url
 
+    def _client(self, url: str) -> ControllerClient:
+        pki = Pki(self.state.directory)
+        return ControllerClient(url, pki.ca_path, pki.token(), retry_for_s=0)
+
     def _missing(self, api: ControllerClient) -> tuple[policy.Missing, ...]:
-        self._still_running()
+        self._still_running(*self.lab.nodes)
         return policy.missing(api, self.lab)
 
-    def _still_running(self) -> None:
+    def _still_running(self, *awaited: str) -> None:
         """Raise for a node that has ended: waiting for what it should do would be in vain."""
         for standing in observe.nodes(self.client, self.lab.name):
-            if standing.state != "running":
+            if standing.state != "running" and standing.node in awaited:
                 raise containers.ended(self.client, standing.container, standing.node)
 
     def _log_of(self, node: str) -> str:
@@ -217,6 +238,11 @@ def api_url(client: docker.DockerClient, lab: Lab) -> str:
     if not found:
         raise containers.ended(client, name, lab.fabric.controller)
     return f"https://{containers.LOOPBACK}:{found[0]['HostPort']}"
+
+
+def _carry_out(executor: Executor, steps: Sequence[Step]) -> int:
+    """Containers, then their links; how much was changed."""
+    return executor.stand_up(steps) + len(executor.wire(steps))
 
 
 def _names(node: Node) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from lab.errors import LabError, Problem
 from lab.model.lab import Lab
 from lab.plan import marks
 from lab.plan.container import ContainerSpec, Materials, container_spec
+from lab.plan.kinds import KINDS
 from lab.plan.observed import Observed, ObservedContainer
 from lab.plan.steps import (
     CreateContainer,
@@ -29,7 +30,8 @@ class BusyNameError(LabError):
 def plan(lab: Lab, observed: Observed, materials: Materials) -> list[Step]:
     """The steps from what stands on the machine to the lab, in the order in which they must be done.
 
-    A container that was made from something else is replaced; its links and their far ends are wired again.
+    Fabric nodes come first and are wired before the first VM is made: the controller takes its intent, and
+    tunnels come up, while VMs start. A container that was made from something else is replaced; its links and their far ends are wired again.
     One that was stopped is started: its namespace is new, so it too is wired again. Containers with the
     lab's mark that the lab does not name are removed.
 
@@ -50,11 +52,18 @@ def plan(lab: Lab, observed: Observed, materials: Materials) -> list[Step]:
     stopped = [item for item in kept.values() if not item.running]
     steps: list[Step] = [RemoveContainer(item.name, item.node) for item in ours if item not in kept.values()]
     steps += _networks(lab, specs.values(), observed)
-    steps += [CreateContainer(spec) for spec in created]
-    fresh = [(spec.name, spec.node) for spec in created] + [(item.name, item.node) for item in stopped]
-    steps += [StartContainer(name, node) for name, node in fresh]
-    unwired = frozenset(node for _, node in fresh) | (observed.unwired & lab.nodes.keys())
-    nodes = _with_far_ends(lab, unwired)
+    fabric = frozenset(node.name for node in lab.nodes.values() if KINDS[node.kind].fabric)
+    fresh: frozenset[str] = frozenset()
+    for wave in (fabric, lab.nodes.keys() - fabric):
+        new = [spec for spec in created if spec.node in wave]
+        begun = [(spec.name, spec.node) for spec in new]
+        begun += [(item.name, item.node) for item in stopped if item.node in wave]
+        steps += [CreateContainer(spec) for spec in new]
+        steps += [StartContainer(name, node) for name, node in begun]
+        fresh |= {node for _, node in begun}
+        if wave is fabric and begun:
+            steps.append(Wire(_with_far_ends(lab, fresh) & fabric))
+    nodes = _with_far_ends(lab, fresh | (observed.unwired & lab.nodes.keys()))
     return [*steps, Wire(nodes)] if nodes else steps
 
 

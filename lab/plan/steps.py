@@ -5,6 +5,7 @@ Neighbouring steps of one type are independent of each other and may run in para
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.plan.container import ContainerSpec
@@ -60,3 +61,13 @@ class Wire:
 
 
 Step = RemoveContainer | RemoveNetwork | CreateNetwork | CreateContainer | StartContainer | Wire
+
+
+def waves(steps: Sequence[Step]) -> tuple[Sequence[Step], Sequence[Step]]:
+    """The steps up to the first wiring, which stand up what the rest of the work waits for; and all others.
+
+    Where there is one wiring only, everything belongs to the first wave.
+    """
+    wirings = [index for index, step in enumerate(steps) if isinstance(step, Wire)]
+    end = wirings[0] + 1 if len(wirings) > 1 else len(steps)
+    return steps[:end], steps[end:]

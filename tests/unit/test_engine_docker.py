@@ -373,13 +373,13 @@ def test_only_a_first_up_that_does_not_get_through_is_undone(
     if stood_before:
         containers.create(client, spec, NOTHING)
 
-    def stand_up(self: up._Up) -> None:
+    def run(self: up._Up) -> str:
         if not stood_before:
             containers.create(client, spec, NOTHING)
         self.stands = isinstance(failure, WaitTimeoutError)
         raise failure
 
-    monkeypatch.setattr(up._Up, "stand_up", stand_up)
+    monkeypatch.setattr(up._Up, "run", run)
     lab = replace(resolve(load(TOPOLOGY)), name=LAB)
     with pytest.raises(type(failure)):
         up.bring_up(client, lab, TOPOLOGY, lambda _event: None, timeout_s=1)

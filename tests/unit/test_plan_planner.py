@@ -25,6 +25,7 @@ from lab.plan.steps import (
     StartContainer,
     Step,
     Wire,
+    waves,
 )
 
 TEXT = (Path(__file__).parents[1] / "golden" / "topology_small.yml").read_text()
@@ -80,11 +81,20 @@ def applied(observed: Observed, steps: list[Step]) -> Observed:
 
 def test_a_bare_machine_gets_everything_in_order() -> None:
     steps = plan(LAB, Observed(), MATERIALS)
-    kinds = [type(step) for step in steps]
-    assert kinds == [CreateNetwork] + [CreateContainer] * len(LAB.nodes) + [StartContainer] * len(
-        LAB.nodes
-    ) + [Wire]
-    assert steps[-1] == Wire(frozenset(LAB.nodes))
+    fabric = [node.name for node in LAB.nodes.values() if KINDS[node.kind].fabric]
+    machines = [name for name in LAB.nodes if name not in fabric]
+    in_order: list[type[Step]] = [CreateNetwork]
+    for wave in (fabric, machines):
+        in_order += [CreateContainer] * len(wave) + [StartContainer] * len(wave) + [Wire]
+    assert [type(step) for step in steps] == in_order
+    first, rest = waves(steps)
+    assert first[-1] == Wire(frozenset(fabric))
+    assert rest[-1] == Wire(frozenset(LAB.nodes))
+
+
+def test_one_wiring_alone_is_one_wave() -> None:
+    steps = plan(LAB, replace(standing(), unwired=frozenset({"blue-pc"})), MATERIALS)
+    assert waves(steps) == (steps, [])
 
 
 def test_a_lab_that_stands_needs_no_steps() -> None:
