@@ -31,9 +31,9 @@ def plan(lab: Lab, observed: Observed, materials: Materials) -> list[Step]:
     """The steps from what stands on the machine to the lab, in the order in which they must be done.
 
     Fabric nodes come first and are wired before the first VM is made: the controller takes its intent, and
-    tunnels come up, while VMs start. A container that was made from something else is replaced; its links and their far ends are wired again.
-    One that was stopped is started: its namespace is new, so it too is wired again. Containers with the
-    lab's mark that the lab does not name are removed.
+    tunnels come up, while VMs start. A container that was made from something else is replaced; its links
+    and their far ends are wired again. One that was stopped is started: its namespace is new, so it too is
+    wired again. Containers with the lab's mark that the lab does not name are removed.
 
     Parameters:
         lab: what shall be.
