@@ -50,6 +50,9 @@ def status(name: options.LabArgument = None, as_json: options.Json = False) -> E
             ("TENANT", "WHAT", "NAME", "STATE", "REASON"),
             [(i["tenant"], i["what"], i["name"], i["state"], i["error"]) for i in seen["links"]],
         )
+    if seen["api"]:
+        output.text("")
+        output.table(("API", "CERTIFICATE", "TOKEN"), [tuple(seen["api"].values())])
     for problem in seen["problems"]:
         output.note(f"warning: {problem['message']}")
     return ExitCode.OK if healthy else ExitCode.FAILED
@@ -65,9 +68,12 @@ def _controller_view(client: docker.DockerClient, lab: str) -> dict[str, Any]:
     from lab.engine.state import LabState
     from lab.engine.up import api_url
 
+    where: dict[str, str] = {}
     try:
         pki = Pki(LabState.of(lab).directory)
-        with ControllerClient(api_url(client, topology(lab)), pki.ca_path, pki.token(), retry_for_s=0) as api:
+        url = api_url(client, topology(lab))
+        where = {"url": url, "ca": str(pki.ca_path), "token": str(pki.token_path)}
+        with ControllerClient(url, pki.ca_path, pki.token(), retry_for_s=0) as api:
             agents = [asdict(item) for item in api.node_states().values()]
             links = [{"what": "connection", **asdict(item)} for item in api.connection_states()]
             links += [{"what": "BGP peer", **asdict(item)} for item in api.peer_states()]
@@ -75,9 +81,10 @@ def _controller_view(client: docker.DockerClient, lab: str) -> dict[str, Any]:
         problems: tuple[Problem, ...] = error.problems
         return {
             "healthy": False,
+            "api": where,
             "agents": [],
             "links": [],
             "problems": [item.to_json() for item in problems],
         }
     healthy = all(a["status"] == "Success" for a in agents) and all(i["state"] == "Connected" for i in links)
-    return {"healthy": healthy, "agents": agents, "links": links, "problems": []}
+    return {"healthy": healthy, "api": where, "agents": agents, "links": links, "problems": []}
