@@ -19,11 +19,12 @@ OBJECT = PACKAGE / OBJECT_NAME
 """Where the agents look for the compiled object."""
 
 
-def compile_object(out_dir: Path = PACKAGE, compiler: str = "clang") -> Path:
+def compile_object(out_dir: Path = PACKAGE, *, source: Path = SOURCE, compiler: str = "clang") -> Path:
     """Compile the eBPF object that hosts and gateways load.
 
     Args:
         out_dir: directory to write the object into; made when missing.
+        source: C file; what it includes stands beside it.
         compiler: name or path of clang.
 
     Returns:
@@ -38,7 +39,7 @@ def compile_object(out_dir: Path = PACKAGE, compiler: str = "clang") -> Path:
             Problem(
                 "HNV-DATAPATH-001",
                 f"there is no {compiler} to compile the data plane with",
-                place=str(SOURCE),
+                place=str(source),
                 expected="clang 11 or later with the bpf target",
                 hint="apt-get install clang libbpf-dev linux-libc-dev",
             )
@@ -50,14 +51,14 @@ def compile_object(out_dir: Path = PACKAGE, compiler: str = "clang") -> Path:
     command = [clang, "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror"]
     command += [f"-I{multiarch}"] if multiarch.is_dir() else []
     done = subprocess.run(
-        [*command, "-c", str(SOURCE), "-o", str(target)], capture_output=True, text=True, check=False
+        [*command, "-c", str(source), "-o", str(target)], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise NoDatapathError(
             Problem(
                 "HNV-DATAPATH-002",
                 f"the data plane does not compile:\n{done.stderr.strip()}",
-                place=str(SOURCE),
+                place=str(source),
                 hint="apt-get install libbpf-dev linux-libc-dev" if "file not found" in done.stderr else "",
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import struct
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.datapath.abi import Drop
+from lab.datapath.build import SOURCE, compile_object
 from lab.datapath.errors import InvalidPolicyError
 from lab.datapath.interfaces import PROVIDER_TABLE
 from lab.southbound import southbound_pb2 as pb
@@ -24,6 +26,8 @@ from .world import BLUE, FABRIC_MTU, LAB, PROVIDER, RED, Tenant, Vm, World, goal
 pytestmark = pytest.mark.root
 
 MEBI = 1 << 20
+UDP_SEGMENT = 103
+"""Linux 4.18; Python has no name for it."""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,26 @@ def test_tcp_with_super_packets(net: World, source: str, target: str, destinatio
     net.transfer(source, target, destination, 32 * MEBI)
     packets = net.hosts[host].counted()[0, "vport-out", vsid] - before
     assert packets >= 32 * MEBI // 1500, "super-packets count as what they stand for"
+
+
+def test_datagrams_sent_as_one_buffer_keep_their_sizes(net: World) -> None:
+    """UDP_SEGMENT: the size of a datagram is its meaning, so no header may take from it."""
+    sizes = [1000] * 20 + [500]
+
+    def receive_from(listener: socket.socket) -> list[int]:
+        return [len(listener.recv(65535)) for _ in sizes]
+
+    def send(port: int) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, sizes[0])
+            sender.sendto(bytes(sum(sizes)), ("10.0.1.4", port))
+
+    listener = net.vms["ba"].call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with listener:
+        listener.settimeout(5)
+        listener.bind(("0.0.0.0", 0))
+        net.vms["bw"].call(lambda: send(listener.getsockname()[1]))
+        assert receive_from(listener) == sizes
 
 
 def test_tcp_whose_checksums_and_segments_the_vm_makes_itself(net: World) -> None:
@@ -192,6 +216,20 @@ def test_a_restart_of_the_agent_loses_no_packet_and_changes_nothing() -> None:
             pinging.join()
         assert len(sent) > 50
         assert not lost
+
+
+def test_a_new_version_of_the_data_plane_takes_over_with_the_maps_as_they_are(tmp_path: Path) -> None:
+    sources = tmp_path / "bpf"
+    shutil.copytree(SOURCE.parent, sources)
+    header = sources / "pass.h"
+    header.write_text(header.read_text().replace("ICMP_NET_UNREACH 0", "ICMP_NET_UNREACH 13"))
+    newer = compile_object(tmp_path, source=sources / SOURCE.name)
+    with world((BLUE,)) as net:
+        assert net.ping("bw", "8.8.8.8") == Answer("10.0.0.1", 3, 0)
+        net.hosts["h1"].stop()
+        net.hosts["h1"].start(newer)
+        assert net.ping("bw", "8.8.8.8") == Answer("10.0.0.1", 3, 13)
+        assert net.ping("bw", "10.0.1.4") is not None
 
 
 def test_without_its_agent_a_host_forwards_and_the_next_agent_brings_what_changed() -> None:

@@ -123,11 +123,11 @@ class Host:
     pins: Path
     endpoint: Endpoint = field(init=False)
 
-    def start(self) -> None:
+    def start(self, object_file: Path | None = None) -> None:
         """Start the agent's endpoint: on what is pinned, if something is."""
         identity = NodeIdentity(lab=LAB, node=self.namespace.name, kind="host", controller="")
         self.endpoint = self.namespace.call(
-            lambda: Endpoint(identity, pins=self.pins, object_file=compiled())
+            lambda: Endpoint(identity, pins=self.pins, object_file=object_file or compiled())
         )
 
     def stop(self) -> None:
