@@ -36,13 +36,9 @@ class WireEndpoint:
             if record.HasField("compartment"):
                 name = record.compartment.tenant
                 vport, wire = interface_name("v-", name), interface_name("x-", name)
-                for source, target in ((vport, wire), (wire, vport)):
-                    tc("qdisc", "replace", "dev", source, "clsact")
-                    tc("filter", "del", "dev", source, "ingress", check=False)
-                    tc(
-                        *("filter", "add", "dev", source, "ingress", "protocol", "all", "prio", "1", "u32"),
-                        *("match", "u32", "0", "0", "action", "mirred", "egress", "redirect", "dev", target),
-                    )
+                if wire not in tc("filter", "show", "dev", vport, "ingress"):
+                    redirect(vport, wire)
+                    redirect(wire, vport)
 
     def counters(self) -> Sequence[pb.Counter]:
         return ()
@@ -51,8 +47,18 @@ class WireEndpoint:
         return ()
 
 
-def tc(*words: str, check: bool = True) -> None:
-    subprocess.run(["tc", *words], check=check, capture_output=True)
+def redirect(source: str, target: str) -> None:
+    """Every frame that arrives at one interface leaves by the other."""
+    tc("qdisc", "replace", "dev", source, "clsact")
+    tc("filter", "del", "dev", source, "ingress")
+    tc(
+        *("filter", "add", "dev", source, "ingress", "protocol", "all", "prio", "1", "u32"),
+        *("match", "u32", "0", "0", "action", "mirred", "egress", "redirect", "dev", target),
+    )
+
+
+def tc(*words: str) -> str:
+    return subprocess.run(["tc", *words], check=True, capture_output=True, text=True).stdout
 
 
 async def main(folder: Path) -> None:
