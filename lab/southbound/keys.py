@@ -29,9 +29,7 @@ def record(
         case pb.Port():
             return pb.Record(key=f"port/{body.interface_id}", port=body)
         case pb.ProviderMember():
-            return pb.Record(
-                key=f"provider-member/{body.rdid}/{body.provider_address}", provider_member=body
-            )
+            return pb.Record(key=f"provider-member/{body.rdid}/{body.provider_address}", provider_member=body)
         case pb.Compartment():
             return pb.Record(key=f"compartment/{body.rdid}", compartment=body)
     raise TypeError(f"no goal-state record can hold a {type(body).__name__}")

@@ -1,4 +1,4 @@
-"""The company's web server: one page, built from one row of the database at home, found through the DNS at home."""
+"""The company's web server: one page, built from a row of the database at home, found through the DNS at home."""
 
 import html
 import os
@@ -11,8 +11,10 @@ COMPANY, DATABASE = os.environ["COMPANY"], os.environ["DATABASE"]
 
 def motto() -> str:
     """Ask the database for the company's row."""
-    with psycopg2.connect(host=DATABASE, user="web", dbname="corp", connect_timeout=4) as connection, \
-            connection.cursor() as cursor:
+    with (
+        psycopg2.connect(host=DATABASE, user="web", dbname="corp", connect_timeout=4) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute("SELECT name, motto FROM company")
         return " - ".join(cursor.fetchone())
 
