@@ -121,7 +121,6 @@ neighbor {site.compartment_address} {{
 """
 
 
-
 def exabgp_environment(site: SiteConfig) -> dict[str, str]:
     """For a process that is root in its own container, and whose only peer is known."""
     return {

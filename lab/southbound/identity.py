@@ -48,6 +48,6 @@ class NodeIdentity:
 def port_alias(lab: str, interface_id: str) -> str:
     """The interface alias that marks a vport as ours and ties it to its networkInterface resource.
 
-    The same role as the port profile id of a Hyper-V switch port: it holds the InstanceId of the NIC resource.
+    The same role as the port profile id of a Hyper-V switch port: that holds the NIC resource's InstanceId.
     """
     return f"hnvlab:{lab}:{interface_id}"

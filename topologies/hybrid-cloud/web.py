@@ -1,4 +1,4 @@
-"""The company's web server: one page, built from a row of the database at home, found through the DNS at home."""
+"""The company's web server: one page, from one row of the database at home, found by the DNS at home."""
 
 import html
 import os
