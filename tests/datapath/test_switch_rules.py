@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 from uuid import UUID
@@ -165,6 +166,16 @@ def test_a_neighbour_on_the_same_host_gets_the_bare_frame(bench: Rig) -> None:
 
 def test_a_record_of_this_node_without_a_port_is_no_reason_to_use_the_wire(bench: Rig) -> None:
     assert dropped(send(bench, from_alice(ip_from_alice("10.0.0.7") / UDP(), dst=DAVE))) is Drop.PORT_ABSENT
+
+
+@pytest.mark.parametrize("missing", [{"uplink": 0}, {"provider_address": None}], ids=["interface", "address"])
+def test_before_the_uplink_is_there_nothing_goes_out(bench: Rig, missing: dict[str, Any]) -> None:
+    bench.apply(replace(policy(bench), **missing))
+    try:
+        frame = from_alice(ip_from_alice("10.0.0.6") / UDP(), dst=CAROL)
+        assert dropped(send(bench, frame)) is Drop.NO_UPLINK
+    finally:
+        bench.apply(policy(bench))
 
 
 # -- the distributed router

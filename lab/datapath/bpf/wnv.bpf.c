@@ -58,6 +58,9 @@ static __always_inline int deliver(struct __sk_buff *skb, struct pass *pass, con
 		port = local_find(path->vsid, path->to.mac);
 		if (!port)
 			return -HNV_DROP_PORT_ABSENT;
+	} else if (!settings->uplink) {
+		/* To the kernel's helpers interface 0 is the one that the frame came from. */
+		return -HNV_DROP_NO_UPLINK;
 	}
 	error = local ? mtu_check(skb, pass, port, 0) : mtu_check(skb, pass, settings->uplink, NVGRE_OVERHEAD);
 	if (error)
