@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -13,6 +15,14 @@ from lab.engine.events import Event, LogLine, NodeChanged, Note, PhaseFinished, 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
+
+
+SHOWN = 3
+"""Of what is missing, in one line."""
+SHOWN_IN_TABLE = 6
+LINE_WIDTH = 100
+TELL_AGAIN_AFTER_S = 2.0
+"""Between two lines about what is missing: it changes ten times a second, and most of it comes by itself."""
 
 
 class Progress(Protocol):
@@ -51,15 +61,27 @@ class Silence:
 
 
 class Lines(Silence):
-    """One line for each event, with the time since the start."""
+    """One line for each event that is worth one, with the time since the start."""
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin to count the time.
+
+        Parameters:
+            clock: gives the time in seconds.
+        """
+        self._clock = clock
+        self._began = clock()
+        self._told_at: float | None = None
 
     def __call__(self, event: Event) -> None:
+        now = self._clock()
+        if isinstance(event, Waiting):
+            if self._told_at is not None and now - self._told_at < TELL_AGAIN_AFTER_S:
+                return
+            self._told_at = now
         line = describe(event)
         if line:
-            output.note(f"{time.monotonic() - self._began:7.2f}s  {line}")
+            output.note(f"{now - self._began:7.2f}s  {line}")
 
 
 class LiveTable(Silence):
@@ -110,8 +132,8 @@ class LiveTable(Silence):
                         self._live.console.print(text)
 
     def _render(self) -> RenderableType:
+        from rich.columns import Columns
         from rich.console import Group
-        from rich.table import Table
         from rich.text import Text
 
         with self._lock:
@@ -121,10 +143,22 @@ class LiveTable(Silence):
                 else Text(f"{name} …", style="bold")
                 for name, elapsed in self._phases.items()
             )
-            nodes = Table.grid(padding=(0, 3))
-            for node, state in sorted(self._nodes.items()):
-                nodes.add_row(node, Text(state, style="green" if state == "wired" else ""))
-            waiting = [Text(f"waiting: {line}", style="yellow") for line in self._missing]
+            nodes = Columns(
+                [
+                    Text.assemble(f"{node} ", (state, "green" if state == "wired" else "dim"))
+                    for node, state in sorted(self._nodes.items())
+                ],
+                padding=(0, 3),
+                equal=True,
+                column_first=True,
+            )
+            waiting = [
+                Text(f"waiting: {line}", style="yellow", no_wrap=True, overflow="ellipsis")
+                for line in self._missing[:SHOWN_IN_TABLE]
+            ]
+            more = len(self._missing) - SHOWN_IN_TABLE
+            if more > 0:
+                waiting.append(Text(f"… and {more} more", style="yellow"))
             log = (
                 [Text(self._last_log, style="dim", no_wrap=True, overflow="ellipsis")]
                 if self._last_log
@@ -134,19 +168,30 @@ class LiveTable(Silence):
 
 
 def describe(event: Event) -> str:
-    """An event as a line; empty: not worth one."""
+    """An event as one short line; empty: not worth one."""
     match event:
         case PhaseStarted(phase):
             return f"{phase} …"
         case PhaseFinished(phase, elapsed_s, changes):
             return f"{phase} done in {elapsed_s:.2f} s, {changes or 'no'} change{'' if changes == 1 else 's'}"
+        case NodeChanged(_, "creating" | "wired"):
+            return ""  # the phase counts them
         case NodeChanged(node, state):
             return f"{node}: {state}"
         case Waiting(missing):
-            return "waiting for: " + "; ".join(missing)
+            return f"waiting for {in_short(missing)}"
         case Note(text):
             return text
         case LogLine(source, line) if line.startswith("Step "):
-            return f"{source}: {line}"
+            return f"{source}: {textwrap.shorten(line, LINE_WIDTH, placeholder=' …')}"
         case LogLine():
             return ""
+
+
+def in_short(missing: tuple[str, ...]) -> str:
+    """How many things are missing, and the first of them by name; why they are stands in the error, if it
+    comes to one.
+    """
+    names = [line.partition(":")[0] for line in missing[:SHOWN]]
+    more = [f"{len(missing) - SHOWN} more"] if len(missing) > SHOWN else []
+    return ", ".join([*names, *more])

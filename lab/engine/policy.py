@@ -15,7 +15,12 @@ from tenacity import (
     wait_fixed,
 )
 
-from lab.controller.client import ControllerClient, ControllerUnreachableError, ResourceNotFoundError
+from lab.controller.client import (
+    ControllerClient,
+    ControllerUnreachableError,
+    NodeStatus,
+    ResourceNotFoundError,
+)
 from lab.engine.events import Events, Waiting
 from lab.errors import Problem, WaitTimeoutError
 from lab.model.lab import Lab
@@ -77,7 +82,7 @@ def missing(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
     found = [
         Missing(
             (status.name,),
-            f"{status.kind} {status.name}: {status.status} {status.code} {status.message}".rstrip(),
+            f"{status.kind} {status.name}: {_reason(status)}",
         )
         for status in api.node_states().values()
         if status.status != "Success"
@@ -96,6 +101,11 @@ def missing(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
                 reason = f" ({link.error})" if link.error else ""
                 found.append(Missing(nodes, f"{kind} {link.name} of {link.tenant}: {link.state}{reason}"))
     return tuple(found) or _unlearned(api, lab)
+
+
+def _reason(node: NodeStatus) -> str:
+    """Status, code and message; while work goes on, the code only repeats the status."""
+    return " ".join(dict.fromkeys(word for word in (node.status, node.code, node.message) if word))
 
 
 def _unlearned(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
