@@ -109,6 +109,11 @@ class Code(Enum):
         "a reference to something that does not exist",
         "correct the name, or add what it names",
     )
+    INTERFACE = (
+        "HNV-TOPO-024",
+        "two interfaces of one node would have one name",
+        "rename one of the two: Linux allows 15 characters, longer names are cut and end in a hash",
+    )
     FABRIC_OVERLAP = (
         "HNV-TOPO-030",
         "networks of the fabric overlap",

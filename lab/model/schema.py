@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from lab.model.reference import REFERENCE_PATH, reference_text
 from lab.model.topology import Topology
@@ -19,7 +20,20 @@ def schema_text() -> str:
         **Topology.model_json_schema(by_alias=True),
         "title": "hnvlab topology",
     }
+    _only_these_names(schema)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _only_these_names(schema: Any) -> None:
+    """JSON Schema lets keys pass that fit no pattern; the model does not."""
+    if isinstance(schema, list):
+        for item in schema:
+            _only_these_names(item)
+    elif isinstance(schema, dict):
+        if "patternProperties" in schema:
+            schema["additionalProperties"] = False
+        for item in schema.values():
+            _only_these_names(item)
 
 
 def main() -> int:

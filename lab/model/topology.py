@@ -13,7 +13,6 @@ from lab.model.types import (
     VM_MTU,
     Address,
     Asn,
-    EmptyAsMapping,
     Guid,
     Interface,
     Kbps,
@@ -24,6 +23,7 @@ from lab.model.types import (
     RoutePrefix,
     Vsid,
     Word,
+    empty_as_mapping,
     refusal,
 )
 
@@ -269,8 +269,12 @@ class Topology(Spec):
 
     lab: Name = Field(description="Name of the lab; containers are named LAB-NODE.")
     fabric: FabricSpec = Field(description="The hoster's own networks.")
-    hosts: dict[Name, Annotated[HostSpec, EmptyAsMapping]] = Field(min_length=1, description="By name.")
-    gateways: dict[Name, Annotated[GatewaySpec, EmptyAsMapping]] = Field(default={}, description="By name.")
+    hosts: dict[Name, Annotated[HostSpec, empty_as_mapping(HostSpec)]] = Field(
+        min_length=1, description="By name."
+    )
+    gateways: dict[Name, Annotated[GatewaySpec, empty_as_mapping(GatewaySpec)]] = Field(
+        default={}, description="By name."
+    )
     tenants: dict[Name, TenantSpec] = Field(default={}, description="By name.")
     sites: dict[Name, SiteSpec] = Field(default={}, description="By name, which is the container's name too.")
     checks: tuple[CheckSpec, ...] = Field(default=(), description="What `hnvlab check` asserts.")

@@ -7,7 +7,7 @@ import uuid
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, Strict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from lab.model.codes import Code
@@ -181,4 +181,8 @@ Word = Annotated[str, BeforeValidator(_word), WithJsonSchema({"type": ["string",
 Vsid = Annotated[int, Strict(), Field(ge=VSID_MIN, le=VSID_MAX)]
 Kbps = Annotated[int, Strict(), Field(ge=1, le=4_294_967_295)]
 Port = Annotated[int, Strict(), Field(ge=1, le=65_535)]
-EmptyAsMapping = BeforeValidator(_nothing_is_empty)
+
+
+def empty_as_mapping(model: type[BaseModel]) -> BeforeValidator:
+    """Lets a key with nothing behind it stand for a mapping that says nothing, in the schema too."""
+    return BeforeValidator(_nothing_is_empty, json_schema_input_type=model | None)

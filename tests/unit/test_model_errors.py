@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from lab.errors import ExitCode, InvalidTopologyError, Problem
 from lab.model.codes import Code
 from lab.model.document import parse
 from lab.model.loader import load, parse_topology
+from lab.model.names import interface_name
 from lab.model.resolve import resolve
 
 VALID = (Path(__file__).parents[1] / "golden" / "topology_small.yml").read_text()
@@ -131,6 +133,50 @@ def test_one_mistake_is_one_problem_in_its_line(
     line = text.count("\n", 0, place) + 1
     assert f"lab.yml:{line}" in {problem.place for problem in found}
     assert any(helps in f"{problem.expected} {problem.hint} {problem.message}" for problem in found), found
+
+
+def twins(beginning: str) -> tuple[str, str]:
+    """Two long names that are cut to the same interface name."""
+    seen: dict[str, str] = {}
+    for number in itertools.count():
+        name = f"{beginning}-{number}"
+        other = seen.setdefault(interface_name("v-", name), name)
+        if other != name:
+            return other, name
+    raise AssertionError
+
+
+ONE, OTHER = twins("a-very-long-name-of-a-machine")
+ADDRESSES = "subnet: web, address: 10.0.0"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "blamed"),
+    [
+        ("  hv02:\n", f"  hv02:\n  {ONE}: {{}}\n  {OTHER}: {{}}\n", f"  {OTHER}: {{}}"),
+        (
+            "    gateway:\n      subnet: gateway\n",
+            f"      {ONE}: {{host: hv01, {ADDRESSES}.7}}\n      {OTHER}: {{host: hv01, {ADDRESSES}.8}}\n"
+            "    gateway:\n      subnet: gateway\n",
+            f"      {OTHER}: {{host",
+        ),
+        (
+            "      blue-sql: {address: 192.168.50.10}\n",
+            f"      {ONE}: {{address: 192.168.50.10}}\n      {OTHER}: {{address: 192.168.50.11}}\n",
+            f"      {OTHER}: {{address",
+        ),
+    ],
+)
+def test_two_interfaces_of_a_node_never_get_one_name(old: str, new: str, blamed: str) -> None:
+    text = VALID.replace(old, new, 1)
+    (problem,) = problems(text)
+    assert problem.code == Code.INTERFACE.code
+    assert problem.place == f"lab.yml:{text.count(chr(10), 0, text.index(blamed)) + 1}"
+    assert ONE in problem.message
+    assert OTHER in problem.message
+    apart = text.replace(f"{OTHER}: {{host: hv01", f"{OTHER}: {{host: hv02")
+    if apart != text:
+        assert problems(apart) == (), "on two hosts they may be called alike"
 
 
 def test_a_connection_too_many_and_a_site_too_many() -> None:

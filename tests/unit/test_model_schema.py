@@ -45,6 +45,7 @@ def test_the_schema_is_one_and_accepts_the_first_topology(schema: dict[str, Any]
         (("fabric", "management", "prefix"), "172.16.0.0/33"),
         (("fabric", "front-end", "vip"), "203.0.113.256"),
         (("hosts", "hv01"), {"memory": 4}),
+        (("hosts", "HV_01"), {}),
         (("tenants", "blue", "subnets", "web", "vsid"), 4095),
         (("tenants", "blue", "subnets", "web", "vsid"), 16_777_215),
         (("tenants", "blue", "gateway", "asn"), 65_535),
@@ -64,6 +65,13 @@ def test_the_schema_refuses_what_the_types_refuse(
         jsonschema.validate(data, schema)
     with pytest.raises(ValueError, match="validation error"):
         Topology.model_validate(data)
+
+
+def test_a_host_or_gateway_with_nothing_behind_its_name_is_one(schema: dict[str, Any]) -> None:
+    data = parse(HYBRID_CLOUD.read_text()).data
+    data["hosts"]["hv02"] = data["gateways"]["gw01"] = None
+    Topology.model_validate(data)
+    jsonschema.validate(data, schema)
 
 
 def test_every_key_is_described(schema: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab.model.codes import Code, Finding, Path
+from lab.model.names import interface_name
 from lab.model.topology import Machine, Topology
 
 MAX_HOST_NAME = 63
@@ -75,4 +76,39 @@ def _machines(topology: Topology) -> Iterator[tuple[Path, Machine]]:
         yield from ((("sites", site, "servers", name), server) for name, server in site_spec.servers.items())
 
 
-RULES = (unique_node_names, short_node_names, existing_files)
+def distinct_interfaces(topology: Topology) -> Iterator[Finding]:
+    """Interfaces are named after what they lead to; cut to Linux's length, two long names may become one."""
+    seen: dict[tuple[str, str], tuple[str, Path]] = {}
+    for node, prefix, name, path in _named_interfaces(topology):
+        interface = interface_name(prefix, name)
+        other, other_path = seen.setdefault((node, interface), (name, path))
+        if other != name:
+            yield Finding(
+                Code.INTERFACE,
+                path,
+                f"`{node}` would have two interfaces `{interface}`: to `{name}` and to `{other}`",
+                "names that stay apart when they are cut to an interface's 15 characters",
+                f"rename one of the two; the other one is {' / '.join(map(str, other_path))}",
+            )
+
+
+def _named_interfaces(topology: Topology) -> Iterator[tuple[str, str, str, Path]]:
+    """Node, prefix, what the interface is named after, and the place that names that.
+
+    Of prefixes that go with the same names (m- with p- and f-, v- with c-) one is enough: the rest of
+    the name is cut alike.
+    """
+    fabric = topology.fabric
+    yield fabric.router, "m-", fabric.controller, ("fabric", "controller")
+    for kind, names in (("hosts", topology.hosts), ("gateways", topology.gateways)):
+        yield from ((fabric.router, "m-", name, (kind, name)) for name in names)
+    for site, site_spec in topology.sites.items():
+        yield fabric.internet, "s-", site, ("sites", site)
+        yield from ((site, "l-", name, ("sites", site, "servers", name)) for name in site_spec.servers)
+    for tenant, spec in topology.tenants.items():
+        yield from ((vm.host, "v-", name, ("tenants", tenant, "vms", name)) for name, vm in spec.vms.items())
+        if spec.gateway is not None:
+            yield from ((gateway, "v-", tenant, ("tenants", tenant)) for gateway in topology.gateways)
+
+
+RULES = (unique_node_names, short_node_names, distinct_interfaces, existing_files)
