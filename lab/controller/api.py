@@ -12,7 +12,6 @@ Conventions of MS-NCNBI §2.2 as Microsoft's clients rely on them:
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from uuid import uuid4
@@ -20,6 +19,7 @@ from uuid import uuid4
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 from lab.controller import openapi
@@ -30,6 +30,8 @@ from lab.controller.shapes import Resource
 from lab.controller.views import render, render_goal_state
 
 OPEN_PATHS = ("/docs", "/openapi.json")
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""Of one request: a virtual network with tens of thousands of subnets fits."""
 _CANONICAL = {name.lower(): name for name in ("internalResourceInstances", "diagnostics", "goalStates")}
 
 Scope = MutableMapping[str, Any]
@@ -49,8 +51,10 @@ class Conventions:
     """ASGI middleware: authentication, request ids, and paths in any letter case."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], token: str) -> None:
+        if not token:
+            raise ValueError("an empty token would let everyone in")
         self._app = app
-        self._expected = f"Bearer {token}".encode()
+        self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -78,7 +82,8 @@ class Conventions:
         await self._app({**scope, "path": _canonical(scope["path"])}, receive, answer)
 
     def _authentic(self, given: bytes) -> bool:
-        return hmac.compare_digest(given, self._expected)
+        scheme, _, token = given.partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(token, self._token)
 
 
 def _canonical(path: str) -> str:
@@ -116,6 +121,9 @@ def create_app(controller: Controller, token: str, version: str = "1") -> Conven
         controller: what it serves.
         token: what clients must present.
         version: of the software, for the documentation page.
+
+    Raises:
+        ValueError: the token is empty.
     """
     app = _Api(title="hnvlab Network Controller", version=version, redoc_url=None)
 
@@ -149,7 +157,7 @@ def create_app(controller: Controller, token: str, version: str = "1") -> Conven
     @app.put("/networking/v1/{path:path}", include_in_schema=False)
     async def put(path: str, request: Request) -> Response:
         at = _resource_path(path)
-        resource = _parse(at, await request.body())
+        resource = _parse(at, await _body(request))
         written = controller.put(at, resource, request.headers.get("if-match"))
         found = controller.inventory.find(written.path)
         assert found is not None
@@ -200,6 +208,21 @@ def _resource(path: Path, resource: Resource[Any], controller: Controller, statu
     return JSONResponse(body, status, headers={"ETag": body["etag"]})
 
 
+async def _body(request: Request) -> bytes:
+    """The body of a request.
+
+    Raises:
+        Refused: 413; the rest is not read.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            message = f"A body has at most {MAX_BODY_BYTES} bytes."
+            raise Refused(413, Complaint("RequestEntityTooLarge", message, "body"))
+    return bytes(body)
+
+
 def _parse(path: Path, body: bytes) -> Resource[Any]:
     """Read a body as a resource of the path's type; its id is the path's.
 
@@ -207,7 +230,8 @@ def _parse(path: Path, body: bytes) -> Resource[Any]:
         Refused: 400.
     """
     try:
-        data = json.loads(body)
+        # Stricter than the standard library's: no NaN, no half characters, no depth that exhausts the stack.
+        data = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise Refused(400, Complaint("InvalidJson", f"The body is no JSON: {error}.", "body")) from None
     if not isinstance(data, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
-from itertools import combinations
+from operator import itemgetter
 from typing import Any
 
 from lab.controller.allocation import provider_pools
@@ -158,11 +158,19 @@ def _virtual_network(
             )
         if network.prefixlen > SMALLEST_SUBNET:
             yield invalid(f"'{network}' has no room for a router and a host.", at.ref)
-    for (_, one), (at, other) in combinations(subnets, 2):
-        if one.overlaps(other):
-            yield invalid(f"'{other}' overlaps with '{one}' in the same virtual network.", at.ref)
+    yield from _overlaps(subnets)
     for at, network in subnets:
         yield from _left_behind(at, network, inventory)
+
+
+def _overlaps(subnets: list[tuple[Path, IPv4Network]]) -> Iterator[Complaint]:
+    outer: IPv4Network | None = None
+    # Two prefixes are apart, or one holds the other; sorted, it stands right before what it holds.
+    for at, network in sorted(subnets, key=itemgetter(1)):
+        if outer is not None and network.subnet_of(outer):
+            yield invalid(f"'{network}' overlaps with '{outer}' in the same virtual network.", at.ref)
+        else:
+            outer = network
 
 
 def _left_behind(at: Path, network: IPv4Network, inventory: Inventory) -> Iterator[Complaint]:

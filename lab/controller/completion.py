@@ -110,9 +110,11 @@ def _network_interface(
 def _with_address(item: Resource[IpConfiguration], inventory: Inventory) -> Resource[IpConfiguration]:
     path = parse_path(item.properties.subnet.resource_ref)
     found = inventory.find(path) if path else None
-    if item.properties.private_ip_allocation_method != "Dynamic" or path is None or found is None:
+    # References are checked later: this one may lead to anything.
+    prefix = getattr(found[1].properties, "address_prefix", None) if found else None
+    if item.properties.private_ip_allocation_method != "Dynamic" or path is None or prefix is None:
         return item
-    prefix, address = found[1].properties.address_prefix, item.properties.private_ip_address
+    address = item.properties.private_ip_address
     if address is not None and IPv4Address(address) in IPv4Network(prefix):
         return item
     address = free_address(prefix, is_taken(inventory, path.root))

@@ -103,7 +103,7 @@ class Controller:
         Args:
             path: where.
             resource: the whole of it, as the client sent it.
-            if_match: entity tag that the document must still have; None: any.
+            if_match: entity tags, comma-separated, of which the document must still have one; None: any.
 
         Raises:
             Refused: 400, 409 or 412; nothing has changed.
@@ -234,7 +234,10 @@ class Controller:
 
 
 def _require(before: Document | None, path: Path, if_match: str | None) -> None:
-    if if_match is not None and (before is None or if_match not in ("*", before.etag)):
+    if if_match is None:
+        return
+    given = {tag.strip() for tag in if_match.split(",")}
+    if before is None or given.isdisjoint(("*", before.etag)):
         raise stale(path.ref)
 
 

@@ -17,6 +17,7 @@ from lab.controller.catalog import (
     NETWORK_INTERFACES,
     PUBLIC_IP_ADDRESSES,
     SERVERS,
+    VIRTUAL_NETWORKS,
     Path,
     parse_path,
 )
@@ -278,7 +279,9 @@ def networks_of(document: Document | None) -> set[Path]:
             refs = [reference.resource_ref for reference in properties.gateway_subnets]
         case _:
             refs = []
-    return {path.root for ref in refs if (path := parse_path(ref))}
+    paths = (path.root for ref in refs if (path := parse_path(ref)))
+    # An interface may stand on a logical network, which no routing domain has.
+    return {path for path in paths if path.collection is VIRTUAL_NETWORKS}
 
 
 def domains_in(document: Document | None) -> set[str]:

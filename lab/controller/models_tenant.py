@@ -21,6 +21,7 @@ from lab.controller.shapes import (
     Ipv4,
     Mac,
     OptionalReference,
+    PositiveUint32,
     Prefix,
     Reference,
     Refers,
@@ -113,9 +114,9 @@ class QuickMode(Shape):
     authentication_transformation_constant: Annotated[
         str, word("MD596", "SHA196", "SHA256128", "GCMAES128", "GCMAES192", "GCMAES256", "None")
     ] = "GCMAES128"
-    sa_life_time_seconds: int = Field(default=3600, gt=0)
-    sa_life_time_kilo_bytes: int = Field(default=33_553_408, gt=0)
-    idle_disconnect_seconds: int = Field(default=300, ge=0)
+    sa_life_time_seconds: PositiveUint32 = 3600
+    sa_life_time_kilo_bytes: PositiveUint32 = 33_553_408
+    idle_disconnect_seconds: int = Field(default=300, ge=0, le=0xFFFFFFFF)
 
 
 class MainMode(Shape):
@@ -126,7 +127,7 @@ class MainMode(Shape):
     ] = "ECP256"
     encryption_algorithm: Annotated[str, word("DES", "DES3", "AES128", "AES192", "AES256")] = "AES256"
     integrity_algorithm: Annotated[str, word("MD5", "SHA1", "SHA256", "SHA384")] = "SHA256"
-    sa_life_time_seconds: int = Field(default=28_800, gt=0)
+    sa_life_time_seconds: PositiveUint32 = 28_800
     sa_life_time_kilo_bytes: int | None = None
 
 
@@ -148,8 +149,8 @@ class NetworkConnection(Shape):
     """What ties a virtual network to one site."""
 
     connection_type: Annotated[str, word("IPSec")]
-    outbound_kilo_bits_per_second: int = Field(default=5120, gt=0)
-    inbound_kilo_bits_per_second: int = Field(default=5120, gt=0)
+    outbound_kilo_bits_per_second: PositiveUint32 = 5120
+    inbound_kilo_bits_per_second: PositiveUint32 = 5120
     routes: tuple[Route, ...] = ()
     ip_addresses: tuple[dict[str, Any], ...] = ()
     peer_ip_addresses: tuple[Ipv4, ...] = ()
@@ -161,8 +162,8 @@ class BgpPeer(Shape):
     """A BGP neighbour of a compartment: a router of the customer's site."""
 
     peer_ip_address: Ipv4
-    as_number: int | None = Field(default=None, gt=0, le=0xFFFFFFFF)
-    peer_as_number: int | None = Field(default=None, gt=0, le=0xFFFFFFFF)
+    as_number: PositiveUint32 | None = None
+    peer_as_number: PositiveUint32 | None = None
     ext_as_number: AsNumber | None = None
     hold_time_seconds: int = Field(default=180, ge=3, le=65535)
 

@@ -98,7 +98,16 @@ class Refers:
 
 
 PropertiesT = TypeVar("PropertiesT", bound=Shape)
-ResourceId = Annotated[str, Field(pattern=r"^[^/?#\s]{1,200}$")]
+
+
+def _no_dots(resource_id: str) -> str:
+    if resource_id in (".", ".."):
+        raise ValueError("clients take '.' and '..' out of a path")
+    return resource_id
+
+
+ResourceId = Annotated[str, Field(pattern=r"^[^/?#%\s\p{Cc}\p{Cf}]{1,200}$"), AfterValidator(_no_dots)]
+"""Whatever can be one segment of a path, and cannot disturb a terminal that shows a log."""
 
 
 class Resource(Shape, Generic[PropertiesT]):
@@ -166,6 +175,8 @@ Prefix = Annotated[str, BeforeValidator(_prefix), _text_schema(examples="10.0.0.
 Guid = Annotated[str, BeforeValidator(_guid), _text_schema(format="uuid")]
 Mac = Annotated[str, BeforeValidator(_mac), _text_schema(pattern="001DD8B71C00, any separators")]
 AsNumber = Annotated[str, BeforeValidator(_as_text), _text_schema(description="high.low, as 0.64512")]
+PositiveUint32 = Annotated[int, Field(gt=0, le=0xFFFFFFFF)]
+"""What a number of a goal state can hold (southbound.proto)."""
 Vsid = Annotated[int, Field(ge=VSID_MIN, le=VSID_MAX)]
 OptionalReference = Annotated[Reference | None, BeforeValidator(_empty_is_none)]
 
