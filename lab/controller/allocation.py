@@ -97,6 +97,7 @@ def _provider_addresses(inventory: Inventory) -> dict[tuple[str, str], str]:
     for node in nodes:
         if (PROVIDER_ADDRESS, node) not in given and (address := next(free, None)):
             given[PROVIDER_ADDRESS, node] = address
+            used.add(address)  # pools may overlap
     return given
 
 

@@ -156,7 +156,11 @@ class Controller:
         try:
             if path.collection not in _ALLOCATE_NOTHING:
                 allocated = settle(self.inventory)
-                forgotten = {rdid for rdid in self.observations if self._gateway_of(rdid) is None}
+                forgotten = {
+                    rdid
+                    for rdid, seen_by in self.observations.items()
+                    if self._gateway_of(rdid, allocated) != seen_by.node
+                }
             self._store.commit(
                 Commit(
                     key=path.key,
@@ -177,7 +181,8 @@ class Controller:
         for rdid in forgotten:
             del self.observations[rdid]
         self.fleet.forget(path.key)
-        everywhere = path.collection in _CONCERN_ALL or any(kind != PLACEMENT for kind, _ in allocated)
+        # What is given out anew can be another tenant's: room that one leaves is the next one's.
+        everywhere = path.collection in _CONCERN_ALL or allocated
         networks = None if everywhere else networks_of(before) | networks_of(after)
         self._apply(path, networks, gone=domains_in(before) - domains_in(after))
 
@@ -187,25 +192,39 @@ class Controller:
         """Take over what a gateway's agent reports. Routing domains that are not on it are none of its
         business.
         """
-        changed: dict[str, seen.Observation] = {}
-        for rdid, observation in seen.from_report(node, report).items():
-            if self._gateway_of(rdid) != node:
-                continue
-            before = self.observations.get(rdid)
-            self.observations[rdid] = observation
-            if before is None or before.without_counters != observation.without_counters:
-                changed[rdid] = observation
+        known = self.observations
+        current = {
+            rdid: observation
+            for rdid, observation in seen.from_report(node, report).items()
+            if self._gateway_of(rdid, {}) == node
+        }
+        changed = {
+            rdid: observation
+            for rdid, observation in current.items()
+            if rdid not in known or known[rdid].without_counters != observation.without_counters
+        }
+        if changed:
+            self._store.commit(Commit(observations={rdid: seen.to_json(o) for rdid, o in changed.items()}))
+        self.observations.update(current)
         if not changed:
             return
-        self._store.commit(Commit(observations={rdid: seen.to_json(o) for rdid, o in changed.items()}))
         networks = {ref for rdid in changed if (ref := self.inventory.holder("routing domain id", rdid))}
         self._apply(None, {path for ref in networks if (path := parse_path(ref))})
 
-    def _gateway_of(self, rdid: str) -> str | None:
+    def _gateway_of(self, rdid: str, allocated: Mapping[tuple[str, str], str | None]) -> str | None:
+        """The gateway that carries a routing domain.
+
+        Args:
+            rdid: routing domain id.
+            allocated: changes to the allocations that are about to take effect.
+        """
         ref = self.inventory.holder("routing domain id", rdid)
         network = parse_path(ref) if ref else None
         tenant = tenant_of(network, self.inventory) if network else None
-        return self.inventory.allocations.get((PLACEMENT, tenant[0].key)) if tenant else None
+        if tenant is None:
+            return None
+        key = (PLACEMENT, tenant[0].key)
+        return allocated[key] if key in allocated else self.inventory.allocations.get(key)
 
     # --- what follows from a change ---
 

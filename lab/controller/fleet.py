@@ -70,7 +70,7 @@ class Node:
             waits for its first snapshot, so that it does not lose the policy that it may still carry.
         version: of the goal state as it is to be.
         acknowledged: the last version that the agent has taken over in its present stream.
-        instance: the run of the agent that is connected; empty: none is.
+        stream: id of the stream that the agent holds; empty: it holds none.
         refused: records that the agent could not apply, by key; they are back at what it acknowledged.
         rejection: why it refused a whole version, no record named; holds until it acknowledges another.
         reported: what is wrong on the node by its own report.
@@ -83,7 +83,7 @@ class Node:
     declared: bool = False
     version: int = 1
     acknowledged: int = 0
-    instance: str = ""
+    stream: str = ""
     updated_unix_s: float = field(default_factory=time.time)
     refused: dict[str, pb.Fault] = field(default_factory=dict)
     rejection: tuple[pb.Fault, ...] = ()
@@ -101,7 +101,7 @@ class Node:
     @property
     def connected(self) -> bool:
         """Whether the agent holds a stream."""
-        return bool(self.instance)
+        return bool(self.stream)
 
     def publish(self, changes: RecordChanges, resource: str) -> None:
         """Records of this node have changed.
@@ -120,10 +120,10 @@ class Node:
                 self.awaited.append(_Awaited(resource, self.version, frozenset(changes)))
         self.wake()
 
-    def connect(self, instance: str, wake: Callable[[], None]) -> None:
+    def connect(self, stream: str, wake: Callable[[], None]) -> None:
         """An agent has opened a stream; whatever was sent on another one is void."""
         ended = self.wake
-        self.instance, self.wake = instance, wake
+        self.stream, self.wake = stream, wake
         ended()
         self.refused, self.rejection, self.acknowledged = {}, (), 0
         self._unsent.clear()
@@ -131,10 +131,10 @@ class Node:
         self._snapshot_due, self._in_flight = True, 0
         self._touch()
 
-    def disconnect(self, instance: str) -> None:
+    def disconnect(self, stream: str) -> None:
         """A stream has ended; without effect if another one has taken its place."""
-        if self.instance == instance:
-            self.instance, self.wake = "", lambda: None
+        if self.stream == stream:
+            self.stream, self.wake = "", lambda: None
             self.awaited.clear()
             self._touch()
 

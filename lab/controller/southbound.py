@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import grpc
 import grpc.aio
@@ -44,30 +45,30 @@ class Southbound(SouthboundServicer):
         its kind is not that of its resource, ABORTED when another stream of the same node takes its place.
         """
         node, hello = await self._welcome(messages, context)
+        # One run of an agent can open a second stream before its first is known to be dead.
+        stream = uuid4().hex
         wake = asyncio.Event()
-        wake.set()
-        node.connect(hello.instance, wake.set)
+        node.connect(stream, wake.set)
         _log.info("%s is connected, instance %s", node.name, hello.instance)
-        listener = asyncio.create_task(self._listen(node, messages))
+        listener = asyncio.create_task(self._listen(node, stream, messages))
         # When the agent closes its side there is nothing left to wait for.
         listener.add_done_callback(lambda _: wake.set())
         try:
-            while node.instance == hello.instance and not listener.done():
+            while node.stream == stream and not listener.done():
                 wake.clear()
                 delta = node.next_delta(lambda: self._controller.policy.goal_state(node.name))
                 if delta is None:
                     await wake.wait()
                 else:
                     yield pb.ControllerMessage(delta=delta)
-            if listener.done():
-                listener.result()
-            elif node.instance != hello.instance:
+            if node.stream != stream:
                 await context.abort(
                     grpc.StatusCode.ABORTED, "another stream of this node has taken its place"
                 )
+            listener.result()
         finally:
             listener.cancel()
-            node.disconnect(hello.instance)
+            node.disconnect(stream)
             _log.info("%s is disconnected", node.name)
 
     async def _welcome(
@@ -89,8 +90,10 @@ class Southbound(SouthboundServicer):
             )
         return node, first.hello
 
-    async def _listen(self, node: Node, messages: AsyncIterator[pb.AgentMessage]) -> None:
+    async def _listen(self, node: Node, stream: str, messages: AsyncIterator[pb.AgentMessage]) -> None:
         async for message in messages:
+            if node.stream != stream:
+                return
             match message.WhichOneof("body"):
                 case "ack":
                     node.ack(message.ack.version)

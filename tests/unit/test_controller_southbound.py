@@ -165,13 +165,21 @@ def test_a_change_made_while_an_agent_is_away_is_in_its_snapshot(
     run(scenario)
 
 
-def test_a_second_stream_of_a_node_ends_the_first(controller: RunningController) -> None:
+@pytest.mark.parametrize("second", ["a", "b"])
+def test_a_second_stream_of_a_node_ends_the_first(
+    controller: RunningController, api: ControllerClient, second: str
+) -> None:
+    """Also one of the same run of the agent, which knows of a dead stream before the controller does."""
+
     async def scenario() -> None:
-        async with agent(controller, "hv01", "host") as old:
+        async with agent(controller, "hv01", "host", instance="a") as old:
             await old.take()
-            async with agent(controller, "hv01", "host") as new:
-                await new.take()
+            async with agent(controller, "hv01", "host", instance=second) as new:
+                assert (await new.take()).snapshot
                 assert await asyncio.wait_for(old.ended(), WITHIN_S) == grpc.StatusCode.ABORTED
+                api.delete("/networkInterfaces/red-app")
+                await new.take_until(lambda goal: "port/red-app" not in goal)
+                await eventually(lambda: api.node_states()["hv01"].status, "Success")
 
     run(scenario)
 
