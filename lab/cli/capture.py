@@ -28,7 +28,10 @@ def capture(
     lab: options.LabOption = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show the packets of a node's interface as text, or write them to a file, until Ctrl-C."""
+    """Show the packets of a node's interface as text, or write them to a file, until Ctrl-C.
+
+    Options of tcpdump stand behind `--`: hnvlab capture gw01:pa0 -- -v proto gre
+    """
     from lab.cli.labs import chosen
     from lab.cli.labs import node as find
     from lab.cli.progress import Silence
@@ -36,12 +39,14 @@ def capture(
     from lab.engine.capture import Capture
     from lab.engine.docker_engine import connect
 
+    if as_json and (file is None or str(file) == "-"):
+        raise UsageError(
+            Problem("HNV-CLI-007", "--json tells what was written to a file", place, expected="--write FILE")
+        )
     name, colon, interface = place.partition(":")
     if not colon or not interface:
         raise UsageError(
-            Problem(
-                "HNV-CLI-006", f"{place} names no interface", place, expected="NODE:INTERFACE, e.g. hv01:pa0"
-            )
+            Problem("HNV-CLI-006", "no interface is named", place, expected="NODE:INTERFACE, e.g. hv01:pa0")
         )
     client = connect(Silence())
     lab_name = chosen(client, lab)
@@ -62,7 +67,7 @@ def capture(
             target.flush()
 
         running.run(interface, [*words, *(expression or ())], out, _to_stderr)
-    if as_json and file is not None and str(file) != "-":
+    if as_json:
         output.data({"place": place, "file": str(file), "bytes": counter.size})
 
 

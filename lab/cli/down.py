@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.cli import options, output
+from lab.errors import Problem, UsageError
 
 
 def down(name: options.LabArgument = None, as_json: options.Json = False) -> None:
@@ -24,6 +25,14 @@ def down(name: options.LabArgument = None, as_json: options.Json = False) -> Non
             removed, lab = 0, ""
         else:
             lab = name or chosen(client, None)
+            if name is None and not LabState.of(lab).directory.exists():
+                raise UsageError(
+                    Problem(
+                        "HNV-CLI-009",
+                        f"the only lab that is up, {lab}, was not made by this user",
+                        hint=f"hnvlab down {lab} removes it nevertheless",
+                    )
+                )
             removed = remove(client, lab, LabState.of(lab), events)
     if as_json:
         output.data({"lab": lab, "removed": removed})

@@ -31,7 +31,6 @@ def chosen(client: docker.DockerClient, name: str | None) -> str:
             Problem(
                 "HNV-CLI-001",
                 f"there is no lab {name}",
-                name,
                 expected=_listed(standing),
                 hint="hnvlab up FILE",
             )
@@ -61,7 +60,6 @@ def node(client: docker.DockerClient, lab: str, name: str) -> StandingNode:
         Problem(
             "HNV-CLI-004",
             f"the lab {lab} has no node {name}",
-            name,
             expected=_listed(standing),
             hint=f"did you mean {near[0]}?" if near else "",
         )
@@ -85,7 +83,6 @@ def topology(name: str) -> Lab:
             Problem(
                 "HNV-CLI-005",
                 f"it is not known from which topology file the lab {name} was made",
-                name,
                 hint="it was made by another user, or `up` did not get far: hnvlab up FILE",
             )
         )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lab.cli import options, output
+from lab.errors import Problem, UsageError
 
 
 def logs(
@@ -24,6 +25,12 @@ def logs(
     from lab.engine import access
     from lab.engine.docker_engine import connect
 
+    if as_json and follow:
+        raise UsageError(
+            Problem(
+                "HNV-CLI-007", "--json waits for the end, --follow has none", node, expected="one of them"
+            )
+        )
     client = connect(Silence())
     standing = find(client, chosen(client, lab), node)
     if as_json:

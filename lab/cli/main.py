@@ -10,8 +10,9 @@ import functools
 import signal
 import sys
 from collections.abc import Callable
+from errno import EACCES
 from types import FrameType
-from typing import ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 
@@ -27,28 +28,44 @@ from lab.cli.logs import logs
 from lab.cli.status import status
 from lab.cli.up import up
 from lab.cli.validate import validate
-from lab.errors import ExitCode, LabError
+from lab.errors import ExitCode, LabError, Problem
 
 P = ParamSpec("P")
 Verb = Callable[P, int | None]
 """Does its work, and returns what to end with; nothing means 0."""
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        output.text(version("hnvlab"))
+        raise typer.Exit
+
+
 def build() -> typer.Typer:
     """The command with all its verbs."""
     app = typer.Typer(
         name="hnvlab",
-        help="Hyper-V Network Virtualization and its multitenant gateway as a lab of containers.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_root)
     for verb in (up, down, status, logs, capture, validate, check, doctor, gc):
         app.command()(guarded(verb))
     # What follows the node is the command's own, its options too.
     app.command("exec", context_settings={"allow_interspersed_args": False})(guarded(exec_))
     app.command("engine-stop")(guarded(engine_stop))
     return app
+
+
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hyper-V Network Virtualization and its multitenant gateway as a lab of containers."""
 
 
 def guarded(verb: Verb[P]) -> Callable[P, None]:
@@ -67,9 +84,20 @@ def guarded(verb: Verb[P]) -> Callable[P, None]:
         except BrokenPipeError:  # hnvlab logs NODE | head
             sys.stderr.close()  # else Python complains about stdout once more when it ends
             code = ExitCode.OK
+        except (
+            OSError
+        ) as failure:  # the machine's refusals, and (requests' errors are OSErrors too) the engine's
+            output.error(_refused(failure), as_json=options.get("as_json") is True)
+            code = ExitCode.FAILED
         raise typer.Exit(code)
 
     return run
+
+
+def _refused(failure: OSError) -> LabError:
+    place = failure.filename if isinstance(failure.filename, str) else ""
+    hint = "a file of root's from an earlier sudo? Look at its owner" if failure.errno == EACCES else ""
+    return LabError(Problem("HNV-CLI-008", failure.strerror or str(failure), place, hint=hint))
 
 
 def main() -> None:

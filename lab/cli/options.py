@@ -10,7 +10,7 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Timings = Annotated[bool, typer.Option("--timings", help="Say how long each phase took.")]
 LabArgument = Annotated[
-    str | None, typer.Argument(metavar="[LAB]", help="Name of the lab; by default the only one that is up.")
+    str | None, typer.Argument(metavar="LAB", help="Name of the lab; by default the only one that is up.")
 ]
 LabOption = Annotated[
     str | None, typer.Option("--lab", "-l", help="Name of the lab; by default the only one that is up.")

@@ -20,6 +20,7 @@ def data(value: Any) -> None:
 def text(line: str) -> None:
     """A line of the result on stdout."""
     sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def note(line: str) -> None:

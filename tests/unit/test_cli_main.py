@@ -6,14 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+import requests
 import typer
 from typer.testing import CliRunner
 
 from lab.cli import output
+from lab.cli.down import down
 from lab.cli.main import build, guarded
+from lab.engine import docker_engine, observe
+from lab.engine import down as engine_down
+from lab.engine.state import LabRecord, LabState
 from lab.errors import ExitCode, LabError, Problem, UnfitEnvironmentError, UsageError, WaitTimeoutError
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +77,58 @@ def test_a_failure_is_data_for_who_asked_for_json() -> None:
     assert code == 1
     assert json.loads(stdout) == {"errors": [PROBLEM.to_json()]}
     assert stderr == ""
+
+
+def test_what_the_machine_refuses_is_told_without_a_traceback() -> None:
+    code, _, stderr = ends_with(PermissionError(13, "Permission denied", "/var/lib/x"))
+    assert code == 1
+    assert stderr.startswith("error: /var/lib/x: Permission denied [HNV-CLI-008]")
+    code, stdout, _ = ends_with(requests.ConnectionError("the engine has gone"), "--json")
+    assert code == 1
+    assert json.loads(stdout)["errors"][0]["message"] == "the engine has gone"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "helps"),
+    [
+        (("exec", "hv01", "--lab", "trial", "--", "true"), "options stand before the node"),
+        (("exec", "hv01", "--"), "COMMAND"),
+        (("capture", "hv01:pa0", "--json"), "--write FILE"),
+        (("logs", "hv01", "--json", "--follow"), "one of them"),
+        (("capture", "hv01"), "hv01:pa0"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(arguments: tuple[str, ...], helps: str) -> None:
+    done = hnvlab(*arguments, DOCKER_HOST="unix:///nowhere")
+    assert done.returncode == 2, done
+    assert helps in done.stdout + done.stderr
+
+
+def test_the_version_is_data() -> None:
+    done = hnvlab("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{metadata.version('hnvlab')}\n", "")
+
+
+def test_down_without_a_name_leaves_the_lab_of_another_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(docker_engine, "connect", lambda _events: None)
+    monkeypatch.setattr(observe, "labs", lambda _client: ("theirs",))
+    removed: list[str] = []
+
+    def remove(_client: object, lab: str, *_rest: object) -> int:
+        removed.append(lab)
+        return 1
+
+    monkeypatch.setattr(engine_down, "down", remove)
+    with pytest.raises(UsageError) as caught:
+        down(None)
+    assert "hnvlab down theirs" in caught.value.problems[0].hint
+    down("theirs")
+    LabState.of("theirs").save(LabRecord(TOPOLOGY))
+    down(None)
+    assert removed == ["theirs", "theirs"]
 
 
 def test_every_verb_speaks_json() -> None:
