@@ -5,6 +5,7 @@ So a node's image needs no tcpdump, and a capture disturbs nothing of the node.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from lab.engine import containers
+from lab.engine import containers, owner
 from lab.engine.observe import HELPER, StandingNode
 from lab.errors import LabError, Problem
 from lab.plan import marks
@@ -20,6 +21,8 @@ from lab.plan import marks
 CAPABILITIES = ("NET_RAW", "NET_ADMIN", "SETUID", "SETGID")
 """Packet sockets; promiscuous mode; tcpdump becomes an ordinary user as soon as it has its socket."""
 INTERRUPTED = 130
+ASK_AGAIN_AFTER_S = 0.5
+"""A signal is lost on the first process of a container that has not yet said what it does about it."""
 
 
 class CaptureError(LabError):
@@ -40,6 +43,7 @@ class Capture:
         self._node = node
         self._image = image
         self._stop = threading.Event()
+        self._ended = threading.Event()
 
     def stop(self) -> None:
         """Ask tcpdump to write what it has and end."""
@@ -78,6 +82,7 @@ class Capture:
                     err(complaint)
             status = api.wait(made)["StatusCode"]
         finally:
+            self._ended.set()
             containers.remove(self._client, made)
         if status not in (0, INTERRUPTED):
             raise CaptureError(
@@ -95,7 +100,7 @@ class Capture:
             made = api.create_container(
                 image=self._image,
                 command=list(command),
-                labels={marks.LAB: self._lab, marks.KIND: HELPER},
+                labels={marks.LAB: self._lab, marks.KIND: HELPER, owner.LABEL: owner.mark()},
                 # No init between: it could not hand a signal on to a tcpdump that is another user by then.
                 host_config=api.create_host_config(
                     network_mode=f"container:{self._node.container}",
@@ -117,7 +122,7 @@ class Capture:
 
     def _end_when_asked(self, container: str) -> None:
         self._stop.wait()
-        try:
-            self._client.api.kill(container, "SIGINT")
-        except APIError:
-            return  # it has ended by itself meanwhile
+        with contextlib.suppress(APIError):  # it has ended by itself meanwhile
+            while not self._ended.is_set():
+                self._client.api.kill(container, "SIGINT")
+                self._ended.wait(ASK_AGAIN_AFTER_S)

@@ -5,6 +5,7 @@ Only what carries our mark, or lies in our directories, is looked at.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import docker
 from docker.errors import APIError, ImageNotFound
 
-from lab.engine import containers, images, observe
-from lab.engine.state import LabState, state_root
+from lab.engine import containers, images, observe, owner
+from lab.engine.state import BusyLabError, LabState, state_root
 from lab.plan import marks
 
 IN_USE = 409
@@ -24,8 +25,9 @@ class Leftovers:
     """What can go.
 
     Attributes:
-        images: ids of images that neither the current sources lead to nor any container uses.
-        helpers: ids of throw-away containers that have ended, or were never started.
+        images: that neither the current sources lead to nor any container uses; names, or ids where there
+            is none.
+        helpers: ids of throw-away containers that nobody waits for any more.
         states: labs of which nothing is left but their directory on this machine.
     """
 
@@ -52,7 +54,7 @@ def leftovers(client: docker.DockerClient) -> Leftovers:
     standing = observe.labs(client)
     return Leftovers(
         images=images.stale(client),
-        helpers=tuple(item["Id"] for item in helpers if item["State"] != "running"),
+        helpers=tuple(item["Id"] for item in helpers if _forsaken(item)),
         states=tuple(name for name in _known_labs() if name not in standing),
     )
 
@@ -61,7 +63,6 @@ def collect(client: docker.DockerClient, found: Leftovers) -> None:
     """Remove what was found; what came into use meanwhile stays.
 
     Raises:
-        BusyLabError: another process works on one of the labs.
         ContainerError: the engine refuses.
     """
     for helper in found.helpers:
@@ -76,8 +77,16 @@ def collect(client: docker.DockerClient, found: Leftovers) -> None:
                 raise
     for name in found.states:
         state = LabState.of(name)
-        with state.locked():
-            state.remove()
+        # An `up` may have begun since: the lock tells of one under way, a second look of one that is done.
+        with contextlib.suppress(BusyLabError), state.locked():
+            if not any(observe.everything(client, name)):
+                state.remove()
+
+
+def _forsaken(helper: Any) -> bool:
+    """Whether a helper's maker is gone; where that cannot be seen, whether the helper has ended."""
+    alive = owner.alive(helper["Labels"].get(owner.LABEL, ""))
+    return helper["State"] != "running" if alive is None else not alive
 
 
 def _known_labs() -> tuple[str, ...]:

@@ -280,12 +280,16 @@ def _proxy_settings() -> dict[str, str]:
 
 
 def stale(client: docker.DockerClient, sources: Sources | None = None) -> tuple[str, ...]:
-    """Ids of images of ours that current inputs no longer lead to and that no container uses."""
+    """Images of ours that current inputs no longer lead to and that no container uses.
+
+    By name, so that one which somebody gave another name too stays under that; by id where it has none.
+    """
     plans = blueprints(sources or Sources.of_this_installation(), client.version()["Arch"])
     current = {plan.reference for plan in plans.values()} | {base_image.REFERENCE}
     used = {item["ImageID"] for item in client.api.containers(all=True)}
-    return tuple(
-        image.id
-        for image in client.images.list(filters={"label": LABEL})
-        if image.id not in used and not current & set(image.tags)
-    )
+    found: list[str] = []
+    for image in client.images.list(filters={"label": LABEL}):
+        names = [tag for tag in image.tags if tag.startswith("hnvlab/")]
+        if image.id not in used:
+            found += [name for name in names if name not in current] if image.tags else [image.id]
+    return tuple(found)

@@ -14,6 +14,7 @@ from pathlib import Path
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from lab.engine.events import Events, Note
+from lab.engine.owner import start_time
 from lab.engine.process import CommandFailedError, follow
 from lab.engine.state import private_directory, write_private
 from lab.errors import Problem, UnfitEnvironmentError
@@ -162,19 +163,6 @@ def install_packages(packages: list[str], events: Events) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     _run(["apt-get", "update", "-q"], events, environment)
     _run(["apt-get", "install", "-q", "--yes", "--no-install-recommends", *packages], events, environment)
-
-
-def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks after boot (proc_pid_stat(5), field 22); None.
-
-    No such process.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
-    return None if fields[0] in "ZX" else int(fields[19])
 
 
 def _await_end(pid: int, started: object) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import docker
 from docker.errors import APIError
 
-from lab.engine import netlink
+from lab.engine import netlink, owner
 from lab.engine.containers import remove
 from lab.engine.context import member
 from lab.engine.observe import HELPER
@@ -98,7 +98,7 @@ def _in_container(
     made = api.create_container(
         image=image,
         command=list(COMMAND),
-        labels={marks.LAB: lab, marks.KIND: HELPER},
+        labels={marks.LAB: lab, marks.KIND: HELPER, owner.LABEL: owner.mark()},
         host_config=api.create_host_config(
             pid_mode="host",
             network_mode="none",

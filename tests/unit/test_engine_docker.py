@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +13,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from lab.engine import access, containers, images, observe, runner, up
+from lab.engine import access, containers, gc, images, observe, owner, runner, up
 from lab.engine.capture import Capture, CaptureError
 from lab.engine.containers import ContainerError, Credentials
 from lab.engine.context import ContextFile
@@ -20,7 +22,7 @@ from lab.engine.down import down, remove_all
 from lab.engine.events import Event, LogLine
 from lab.engine.images import Blueprint, ImageBuildError
 from lab.engine.pki import NodeTls
-from lab.engine.state import LabRecord, LabState
+from lab.engine.state import LabRecord, LabState, state_root
 from lab.engine.wiring import Link, Port, Wiring
 from lab.errors import ExitCode, LabError, Problem, UnfitEnvironmentError, WaitTimeoutError
 from lab.model.loader import load
@@ -44,6 +46,7 @@ pytestmark = [
 
 LAB = f"engine-test-{os.getpid()}"
 NOTHING = Credentials({}, "")
+MARK = "from lab.engine import owner; print(owner.mark())"
 TOPOLOGY = Path(__file__).parents[2] / "topologies" / "hybrid-cloud.yml"
 
 
@@ -229,6 +232,44 @@ def test_a_command_that_takes_too_long_is_given_up(client: docker.DockerClient, 
     with pytest.raises(TimeoutError, match="sleep"):
         access.run(client, name, ["sleep", "60"], timeout_s=0.5)
 
+    def ended() -> None:
+        assert "sleep 60" not in says(client, name, "ps -e -o args")
+
+    eventually(ended, within_s=10)
+
+
+def test_who_stops_waiting_for_a_command_ends_it(client: docker.DockerClient, spec: ContainerSpec) -> None:
+    name = brought_up(client, spec)
+
+    def stop(_piece: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        access.stream(client, name, ["sh", "-c", "echo begun; sleep 61; true"], stop, stop)
+
+    def ended() -> None:
+        assert "sleep 61" not in says(client, name, "ps -e -o args")
+
+    eventually(ended, within_s=10)
+
+
+def test_a_command_reads_what_it_is_given(client: docker.DockerClient, spec: ContainerSpec) -> None:
+    name = brought_up(client, spec)
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as file:
+        file.write(b"a line\n" * 1000)
+    done = access.run(client, name, ["wc", "-l"], timeout_s=20, stdin=reading)
+    os.close(reading)
+    assert done == access.CommandResult(0, "1000\n", "")
+    assert access.run(client, name, ["cat"], timeout_s=20).stdout == "", "nothing to read, by default"
+
+
+def test_a_command_that_is_not_there_has_no_output(client: docker.DockerClient, spec: ContainerSpec) -> None:
+    done = access.run(client, brought_up(client, spec), ["no-such-command"])
+    assert done.exit_code in (126, 127)
+    assert done.stdout == ""
+    assert "no-such-command" in done.stderr
+
 
 def test_a_node_that_does_not_run_says_so(client: docker.DockerClient, spec: ContainerSpec) -> None:
     containers.create(client, spec, NOTHING)
@@ -270,6 +311,70 @@ def test_a_capture_is_whole_when_it_is_stopped(
     assert traffic.pcap.startswith(b"\xd4\xc3\xb2\xa1")
     assert b"4 packets captured" in traffic.words
     assert len(observe.everything(client, LAB)[0]) == 1, "the capture's container is gone"
+
+
+def test_a_capture_that_is_stopped_before_it_began_ends(
+    client: docker.DockerClient, spec: ContainerSpec, built: Mapping[str, str]
+) -> None:
+    brought_up(client, spec)
+    (node,) = observe.nodes(client, LAB)
+    capture, traffic = Capture(client, LAB, node, built["fabric"]), Traffic()
+    capture.stop()
+    running = threading.Thread(target=capture.run, args=("lo", [], traffic.out, traffic.err), daemon=True)
+    running.start()
+    running.join(timeout=20)
+    assert not running.is_alive()
+    assert len(observe.everything(client, LAB)[0]) == 1
+
+
+def helper(client: docker.DockerClient, image: str, owner_mark: str) -> str:
+    """A throw-away container that runs."""
+    labels = {marks.LAB: LAB, marks.KIND: observe.HELPER, owner.LABEL: owner_mark}
+    made = client.api.create_container(image=image, command=["sleep", "300"], labels=labels)["Id"]
+    client.api.start(made)
+    return str(made)
+
+
+def test_helpers_go_with_the_process_that_needs_them(
+    client: docker.DockerClient, built: Mapping[str, str]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", MARK], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        forsaken = helper(client, built["vm"], other.stdout.read().strip())
+    needed = helper(client, built["vm"], owner.mark())
+    unknown = helper(client, built["vm"], "another-machine pid:[1] 1 2")
+    found = gc.leftovers(client).helpers
+    assert forsaken in found
+    assert not {needed, unknown} & set(found)
+    client.api.kill(needed)
+    client.api.kill(unknown)
+
+    def only_the_needed_one_stays() -> None:
+        found = gc.leftovers(client).helpers
+        assert unknown in found
+        assert needed not in found, "its owner removes it"
+
+    eventually(only_the_needed_one_stays, within_s=10)
+
+
+def test_gc_keeps_the_state_of_a_lab_that_came_up_meanwhile(
+    client: docker.DockerClient, spec: ContainerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    root = state_root()
+    state, busy = LabState(LAB, root), LabState(f"{LAB}-busy", root)
+    for item in (state, busy):
+        item.save(LabRecord(Path("/labs/trial.yml")))
+    found = gc.Leftovers(states=gc.leftovers(client).states)
+    assert found.states == (LAB, f"{LAB}-busy")
+    containers.create(client, spec, NOTHING)
+    with busy.locked():
+        gc.collect(client, found)
+    assert state.load() is not None
+    assert busy.load() is not None
+    remove_all(client, LAB, lambda _event: None)
+    gc.collect(client, found)
+    assert (state.load(), busy.load()) == (None, None)
 
 
 def test_a_capture_on_no_interface_says_what_there_is_to_do(
