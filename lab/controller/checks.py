@@ -60,8 +60,8 @@ def check_removal(path: Path, inventory: Inventory) -> list[Complaint]:
     return complaints
 
 
-def _outside(referrers: tuple[str, ...], root: Path) -> list[str]:
-    return [ref for ref in referrers if (found := parse_path(ref)) and found.root.key != root.key]
+def _outside(referrers: tuple[Path, ...], root: Path) -> list[str]:
+    return [path.ref for path in referrers if path.root.key != root.key]
 
 
 def _duplicate_ids(path: Path, resource: Resource[Any]) -> Iterator[Complaint]:
@@ -79,7 +79,7 @@ def _references(path: Path, resource: Resource[Any], inventory: Inventory) -> It
             allowed = " or ".join(sorted(citation.allowed))
             yield Complaint(
                 "ReferencedResourceNotFound",
-                f"{citation.holder} refers to '{citation.text}', which does not exist in {allowed}.",
+                f"{citation.holder.ref} refers to '{citation.text}', which does not exist in {allowed}.",
                 citation.field,
             )
 
@@ -87,8 +87,8 @@ def _references(path: Path, resource: Resource[Any], inventory: Inventory) -> It
 def _claims(path: Path, resource: Resource[Any], inventory: Inventory) -> Iterator[Complaint]:
     mine: dict[tuple[str, str], str] = {}
     for claim in claims(path, resource):
-        holder = inventory.holder_of(claim)
-        elsewhere = holder if holder and _outside((holder,), path) else mine.get(claim.key)
+        holder = parse_path(inventory.holder_of(claim) or "")
+        elsewhere = holder.ref if holder and _outside((holder,), path) else mine.get(claim.key)
         if elsewhere:
             yield invalid(f"The {claim.kind} {claim.value} is already held by {elsewhere}.", claim.field)
         mine[claim.key] = claim.holder
@@ -178,11 +178,11 @@ def _left_behind(at: Path, network: IPv4Network, inventory: Inventory) -> Iterat
     before = inventory.find(at)
     if before is None or before[1].properties.address_prefix == str(network):
         return
-    for ref in inventory.referrers(at):
-        holder = inventory.at(ref)
+    for path in inventory.referrers(at):
+        holder = inventory.find(path)
         address = getattr(holder[1].properties, "private_ip_address", None) if holder else None
         if address and (why := _unusable(address, network)):
-            yield in_use(at.ref, [f"{ref} ({why})"])
+            yield in_use(at.ref, [f"{path.ref} ({why})"])
 
 
 def _unusable(address: str, network: IPv4Network) -> str:

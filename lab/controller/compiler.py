@@ -20,11 +20,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from lab.controller.completion import derived_mac, router_address
-from lab.controller.domains import Compartment, Domain, ProviderEnd, Subnet
+from lab.controller.domains import Compartment, Domain, Endpoint, ProviderEnd, Subnet
 from lab.controller.models_tenant import BgpPeer, BgpRouter, NetworkConnection
 from lab.controller.shapes import Resource, as_number
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, record
+
+EndpointRecords = tuple[pb.Record, pb.Record]
+"""A VM's lookup record, which all nodes of its domain get, and its port, which its own node gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,15 @@ class DomainPolicy:
     Attributes:
         shared: records that every node of the domain gets.
         own: records of one node only, by node; its keys are the nodes of the domain.
+        endpoints: the records of each VM, by the VM and its node's provider address.
     """
 
     shared: GoalState
     own: Mapping[str, GoalState]
+    endpoints: Mapping[tuple[Endpoint, str], EndpointRecords]
 
 
-EMPTY = DomainPolicy({}, {})
+EMPTY = DomainPolicy({}, {}, {})
 
 
 def compile_all(domains: Iterable[Domain], ends: Mapping[str, ProviderEnd]) -> dict[str, GoalState]:
@@ -66,21 +71,24 @@ def compile_end(end: ProviderEnd) -> GoalState:
     return {item.key: item}
 
 
-def compile_domain(domain: Domain) -> DomainPolicy:
-    """The policy of one routing domain."""
+def compile_domain(domain: Domain, before: DomainPolicy = EMPTY) -> DomainPolicy:
+    """The policy of one routing domain.
+
+    Args:
+        domain: the routing domain.
+        before: its policy as it was; what has not changed is taken from it, for speed.
+    """
     if not domain.provider_addresses:
         return EMPTY
     own: dict[str, GoalState] = {node: {} for node in domain.provider_addresses}
+    items = (*_subnets(domain), *_routes(domain), *_members(domain))
+    shared = {item.key: item for item in items}
+    endpoints: dict[tuple[Endpoint, str], EndpointRecords] = {}
     for endpoint in domain.endpoints:
-        _add(
-            own[endpoint.node],
-            pb.Port(
-                interface_id=endpoint.interface_id,
-                vsid=endpoint.vsid,
-                customer_address=endpoint.address,
-                mac=endpoint.mac,
-            ),
-        )
+        place = (endpoint, domain.provider_addresses[endpoint.node])
+        lookup, port = endpoints[place] = before.endpoints.get(place) or _endpoint(*place)
+        shared[lookup.key] = lookup
+        own[endpoint.node][port.key] = port
     if domain.compartment is not None:
         node = own[domain.compartment.node]
         _add(
@@ -93,13 +101,37 @@ def compile_domain(domain: Domain) -> DomainPolicy:
             ),
         )
         _add(node, _compartment(domain, domain.compartment))
-    items = (*_subnets(domain), *_lookups(domain), *_routes(domain), *_members(domain))
-    return DomainPolicy({item.key: item for item in items}, own)
+        _add(
+            shared,
+            pb.LookupRecord(
+                vsid=domain.compartment.vsid,
+                customer_address=domain.compartment.address,
+                mac=derived_mac("compartment", domain.rdid),
+                provider_address=domain.provider_addresses[domain.compartment.node],
+            ),
+        )
+    return DomainPolicy(shared, own, endpoints)
 
 
-def _add(state: GoalState, body: pb.Port | pb.Compartment) -> None:
+def _add(state: GoalState, body: pb.Port | pb.Compartment | pb.LookupRecord) -> None:
     item = record(body)
     state[item.key] = item
+
+
+def _endpoint(endpoint: Endpoint, provider_address: str) -> EndpointRecords:
+    lookup = pb.LookupRecord(
+        vsid=endpoint.vsid,
+        customer_address=endpoint.address,
+        mac=endpoint.mac,
+        provider_address=provider_address,
+    )
+    port = pb.Port(
+        interface_id=endpoint.interface_id,
+        vsid=endpoint.vsid,
+        customer_address=endpoint.address,
+        mac=endpoint.mac,
+    )
+    return record(lookup), record(port)
 
 
 def _subnets(domain: Domain) -> Iterator[pb.Record]:
@@ -114,27 +146,6 @@ def _subnets(domain: Domain) -> Iterator[pb.Record]:
             )
         )
         yield record(pb.CustomerRoute(rdid=domain.rdid, prefix=subnet.prefix, vsid=subnet.vsid))
-
-
-def _lookups(domain: Domain) -> Iterator[pb.Record]:
-    for endpoint in domain.endpoints:
-        yield record(
-            pb.LookupRecord(
-                vsid=endpoint.vsid,
-                customer_address=endpoint.address,
-                mac=endpoint.mac,
-                provider_address=domain.provider_addresses[endpoint.node],
-            )
-        )
-    if domain.compartment is not None:
-        yield record(
-            pb.LookupRecord(
-                vsid=domain.compartment.vsid,
-                customer_address=domain.compartment.address,
-                mac=derived_mac("compartment", domain.rdid),
-                provider_address=domain.provider_addresses[domain.compartment.node],
-            )
-        )
 
 
 def _routes(domain: Domain) -> Iterator[pb.Record]:

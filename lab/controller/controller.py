@@ -248,7 +248,8 @@ class Controller:
         domains: dict[str, Domain | None] = dict.fromkeys(gone)
         for path, network in found:
             if rdid := network.properties.routing_domain_id:
-                domains[rdid] = domain_of((path, network), inventory, self.observations)
+                before = self.policy.domain(rdid)
+                domains[rdid] = domain_of((path, network), inventory, self.observations, before)
         self.fleet.publish(self.policy.update(domains, ends), cause.key if cause else "")
 
 

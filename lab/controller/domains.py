@@ -7,7 +7,7 @@ without compiling that a change concerns nobody.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import cast
 
@@ -42,13 +42,14 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A VM's vport on a node. MAC as `aa:bb:cc:dd:ee:ff`."""
+    """A VM's vport on a node. MAC as `aa:bb:cc:dd:ee:ff`; `interface` is what it was made from."""
 
     interface_id: str
     node: str
     vsid: int
     address: str
     mac: str
+    interface: Resource[NetworkInterface] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,16 @@ def domain_of(
     network: tuple[Path, Resource[VirtualNetwork]],
     inventory: Inventory,
     observations: Mapping[str, Observation],
+    before: Domain | None = None,
 ) -> Domain:
-    """The routing domain of a virtual network."""
+    """The routing domain of a virtual network.
+
+    Args:
+        network: where it stands, and what it is.
+        inventory: resources as they are.
+        observations: what the gateways report, by routing domain.
+        before: the routing domain as it was; what has not changed is taken from it, for speed.
+    """
     path, resource = network
     rdid = resource.properties.routing_domain_id or ""
     vsids = {
@@ -107,7 +116,10 @@ def domain_of(
         for s in resource.properties.subnets
     }
     addresses = inventory.allocations
-    endpoints = tuple(e for e in _endpoints(vsids, inventory) if (PROVIDER_ADDRESS, e.node) in addresses)
+    known = {e.interface_id: e for e in before.endpoints} if before else {}
+    endpoints = tuple(
+        e for e in _endpoints(vsids, inventory, known) if (PROVIDER_ADDRESS, e.node) in addresses
+    )
     compartment = _compartment(path, rdid, inventory)
     nodes = {e.node for e in endpoints} | ({compartment.node} if compartment else set())
     return Domain(
@@ -123,33 +135,38 @@ def domain_of(
     )
 
 
-def _endpoints(vsids: Mapping[str, int], inventory: Inventory) -> Iterator[Endpoint]:
+def _endpoints(
+    vsids: Mapping[str, int], inventory: Inventory, known: Mapping[str, Endpoint]
+) -> Iterator[Endpoint]:
     for key, vsid in vsids.items():
         subnet = parse_path(key)
-        for ref in sorted(inventory.referrers(subnet)) if subnet else ():
-            holder = parse_path(ref)
-            if holder is None or holder.root.collection is not NETWORK_INTERFACES:
+        for holder in inventory.referrers(subnet) if subnet else ():
+            found = inventory.find(holder.root)
+            if found is None or holder.root.collection is not NETWORK_INTERFACES:
                 continue
-            interface = inventory.named(NETWORK_INTERFACES, holder.ids[0])
-            if interface is not None:
+            interface = found[1]
+            before = known.get(interface.resource_id)
+            if before is not None and before.interface is interface and before.vsid == vsid:
+                yield before
+            else:
                 yield from _endpoint(interface, vsid, inventory)
 
 
 def _endpoint(interface: Resource[NetworkInterface], vsid: int, inventory: Inventory) -> Iterator[Endpoint]:
     properties = interface.properties
-    if properties.server is None or properties.private_mac_address is None:
+    host = inventory.at(properties.server.resource_ref) if properties.server else None
+    if host is None or properties.private_mac_address is None:
         return
-    server = parse_path(properties.server.resource_ref)
-    host = inventory.named(SERVERS, server.ids[0]) if server else None
     for configuration in properties.ip_configurations:
         address = configuration.properties.private_ip_address
-        if host is not None and address is not None:
+        if address is not None:
             yield Endpoint(
                 interface.resource_id,
-                host.resource_id,
+                host[1].resource_id,
                 vsid,
                 address,
                 mac_text(properties.private_mac_address),
+                interface,
             )
 
 

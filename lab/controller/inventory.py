@@ -37,13 +37,13 @@ class Citation:
     """One resourceRef in a document.
 
     Attributes:
-        holder: resource that refers, as a ref.
+        holder: resource that refers.
         field: where in its properties, dotted.
         text: the resourceRef as the client wrote it.
         allowed: types that it may lead to, lower case.
     """
 
-    holder: str
+    holder: Path
     field: str
     text: str
     allowed: frozenset[str]
@@ -61,7 +61,7 @@ class Inventory:
     def __init__(self) -> None:
         self._documents: dict[str, dict[str, Document]] = {}
         self._resources: dict[str, tuple[Path, Resource[Any]]] = {}
-        self._referrers: dict[str, dict[str, None]] = {}
+        self._referrers: dict[str, dict[str, Path]] = {}
         self._instances: dict[str, str] = {}
         self._claims: dict[tuple[str, str], str] = {}
         self.allocations: dict[tuple[str, str], str] = {}
@@ -83,7 +83,7 @@ class Inventory:
             self._instances[resource.instance_id] = path.key
         for citation in citations(document.path, document.resource):
             if citation.target is not None:
-                self._referrers.setdefault(citation.target.key, {})[citation.holder] = None
+                self._referrers.setdefault(citation.target.key, {})[citation.holder.key] = citation.holder
         for claim in claims(document.path, document.resource):
             self._claims[claim.key] = claim.holder
 
@@ -93,10 +93,10 @@ class Inventory:
             self._instances.pop(resource.instance_id, None)
         for citation in citations(document.path, document.resource):
             if citation.target is not None:
-                holders = self._referrers[citation.target.key]
-                holders.pop(citation.holder, None)
+                holders = self._referrers.get(citation.target.key, {})
+                holders.pop(citation.holder.key, None)
                 if not holders:
-                    del self._referrers[citation.target.key]
+                    self._referrers.pop(citation.target.key, None)
         for claim in claims(document.path, document.resource):
             self._claims.pop(claim.key, None)
 
@@ -132,9 +132,9 @@ class Inventory:
         )
         return None if found is None else cast("Resource[P]", found.resource)
 
-    def referrers(self, path: Path) -> tuple[str, ...]:
-        """Refs of the resources that refer to the one at a path."""
-        return tuple(self._referrers.get(path.key, ()))
+    def referrers(self, path: Path) -> tuple[Path, ...]:
+        """The resources that refer to the one at a path."""
+        return tuple(self._referrers.get(path.key, {}).values())
 
     def holder(self, kind: str, value: str) -> str | None:
         """Ref of the resource that holds something that can be held only once."""
@@ -158,10 +158,10 @@ def _reference_fields(shape: type[Shape]) -> Mapping[str, frozenset[str]]:
 def citations(path: Path, resource: Resource[Any]) -> Iterator[Citation]:
     """Every reference in a document."""
     for at, item in tree(path, resource):
-        yield from _in_shape(at.ref, "properties", item.properties)
+        yield from _in_shape(at, "properties", item.properties)
 
 
-def _in_shape(holder: str, prefix: str, shape: Shape) -> Iterator[Citation]:
+def _in_shape(holder: Path, prefix: str, shape: Shape) -> Iterator[Citation]:
     allowed = _reference_fields(type(shape))
     for name, field in type(shape).model_fields.items():
         value = getattr(shape, name)

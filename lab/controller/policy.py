@@ -29,6 +29,11 @@ class Policy:
             result |= policy.shared | policy.own[node]
         return result
 
+    def domain(self, rdid: str) -> Domain | None:
+        """A routing domain as it was last taken over."""
+        known = self._domains.get(rdid)
+        return known[0] if known else None
+
     def update(
         self, domains: Mapping[str, Domain | None], ends: Mapping[str, ProviderEnd | None]
     ) -> dict[str, RecordChanges]:
@@ -65,7 +70,7 @@ class Policy:
         before_domain, before = self._domains.get(rdid, (None, EMPTY))
         if domain == before_domain:
             return
-        after = EMPTY if domain is None else compile_domain(domain)
+        after = EMPTY if domain is None else compile_domain(domain, before)
         gone: RecordChanges = {}
         changed: RecordChanges = {}
         _difference(before.shared, after.shared, gone, changed)

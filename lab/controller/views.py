@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from lab.controller.allocation import active_gateways, demand_kbps
-from lab.controller.catalog import VIRTUAL_GATEWAYS, Path, children
+from lab.controller.catalog import GATEWAYS, NETWORK_INTERFACES, VIRTUAL_GATEWAYS, Path, children
 from lab.controller.controller import Controller
 from lab.controller.domains import network_of_gateway, unreachable_peers, vip_of
 from lab.controller.fleet import POLICY_FAILURE, ConfigurationState, Node
@@ -136,8 +136,8 @@ def _gateway(_path: Path, resource: Resource[Gateway], controller: Controller) -
 def _gateway_pool(path: Path, _resource: Resource[GatewayPool], controller: Controller) -> Json:
     referrers = controller.inventory.referrers(path)
     return {
-        "gateways": [_reference(ref) for ref in referrers if ref.startswith("/gateways/")],
-        "virtualGateways": [_reference(ref) for ref in referrers if ref.startswith("/virtualGateways/")],
+        "gateways": [_reference(p.ref) for p in referrers if p.collection is GATEWAYS],
+        "virtualGateways": [_reference(p.ref) for p in referrers if p.collection is VIRTUAL_GATEWAYS],
     }
 
 
@@ -150,8 +150,9 @@ def _ip_pool(_path: Path, resource: Resource[IpPool], controller: Controller) ->
 
 
 def _virtual_subnet(path: Path, _resource: Resource[VirtualSubnet], controller: Controller) -> Json:
-    refs = controller.inventory.referrers(path)
-    return {"ipConfigurations": [_reference(r) for r in refs if r.startswith("/networkInterfaces/")]}
+    referrers = controller.inventory.referrers(path)
+    inside = [p.ref for p in referrers if p.root.collection is NETWORK_INTERFACES]
+    return {"ipConfigurations": list(map(_reference, inside))}
 
 
 def _network_interface(path: Path, resource: Resource[NetworkInterface], controller: Controller) -> Json:

@@ -184,3 +184,11 @@ def test_overlapping_subnets_are_found_among_thousands(api: Api) -> None:
     complaints = error_of(api.put("/virtualNetworks/wide", body).json())["details"]
     assert [c["target"] for c in complaints] == ["/virtualNetworks/wide/subnets/twice"]
     assert "overlaps with '10.3.7.0/24'" in complaints[0]["message"]
+
+
+def test_a_reference_may_be_given_twice(api: Api) -> None:
+    body = api.ask("GET", "/gatewayPools/default").json()
+    body["properties"]["ipConfiguration"]["publicIPAddresses"] *= 2
+    for tag in ("a", "b"):
+        assert api.put("/gatewayPools/default", body | {"tags": {tag: 1}}).status_code == 200
+    assert api.ask("DELETE", "/publicIPAddresses/vip").status_code == 409
