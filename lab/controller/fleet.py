@@ -44,9 +44,8 @@ class ConfigurationState:
 
 @dataclass(slots=True)
 class _Awaited:
-    """A resource whose change a node has not answered yet."""
+    """A change of a resource that a node has not answered yet."""
 
-    resource: str
     version: int
     keys: frozenset[str]
 
@@ -75,6 +74,7 @@ class Node:
         rejection: why it refused a whole version, no record named; holds until it acknowledges another.
         reported: what is wrong on the node by its own report.
         counters: packet counters of its last report.
+        awaited: changes without an answer, by the key of the document that caused them.
         wake: called when there may be something to send.
     """
 
@@ -89,7 +89,7 @@ class Node:
     rejection: tuple[pb.Fault, ...] = ()
     reported: tuple[pb.Fault, ...] = ()
     counters: tuple[pb.Counter, ...] = ()
-    awaited: list[_Awaited] = field(default_factory=list)
+    awaited: dict[str, list[_Awaited]] = field(default_factory=dict)
     failed: dict[str, _Failure] = field(default_factory=dict)
     wake: Callable[[], None] = lambda: None
     _confirmed: GoalState = field(default_factory=dict)
@@ -117,7 +117,8 @@ class Node:
         if self.connected:
             self._unsent.update(changes)
             if resource:
-                self.awaited.append(_Awaited(resource, self.version, frozenset(changes)))
+                change = _Awaited(self.version, frozenset(changes))
+                self.awaited.setdefault(resource, []).append(change)
         self.wake()
 
     def connect(self, stream: str, wake: Callable[[], None]) -> None:
@@ -164,7 +165,7 @@ class Node:
 
     def ack(self, version: int) -> None:
         """The agent has taken a version over."""
-        if version != self._in_flight:
+        if not version or version != self._in_flight:
             return
         for key, item in self._unconfirmed.items():
             if item is None:
@@ -175,12 +176,12 @@ class Node:
         self.acknowledged, self._in_flight, self.rejection = version, 0, ()
         self._touch()
         self.failed = {r: f for r, f in self.failed.items() if f.keys & self.refused.keys()}
-        self.awaited = [item for item in self.awaited if item.version > version]
+        self._await_only(lambda _, item: item.version > version)
         self.wake()
 
     def nack(self, version: int, faults: Iterable[pb.Fault]) -> None:
         """The agent has refused a version and kept the policy that it had."""
-        if version != self._in_flight:
+        if not version or version != self._in_flight:
             return
         self._in_flight = 0
         faults = tuple(faults) or (pb.Fault(code=POLICY_FAILURE, message="The node gave no reason."),)
@@ -203,15 +204,23 @@ class Node:
 
     def _conclude_refused(self, version: int) -> None:
         """Changes that this refusal ends: those with a refused record, or all when no record was named."""
-        still: list[_Awaited] = []
-        for item in self.awaited:
+
+        def open_still(resource: str, item: _Awaited) -> bool:
             keys = item.keys & self.refused.keys()
-            if item.version <= version and (keys or self.rejection):
-                fault = self.refused[min(keys)] if keys else self.rejection[0]
-                self.failed[item.resource] = _Failure(f"{self.name}: {fault.message}", keys)
-            else:
-                still.append(item)
-        self.awaited = still
+            if item.version > version or not (keys or self.rejection):
+                return True
+            fault = self.refused[min(keys)] if keys else self.rejection[0]
+            self.failed[resource] = _Failure(f"{self.name}: {fault.message}", keys)
+            return False
+
+        self._await_only(open_still)
+
+    def _await_only(self, open_still: Callable[[str, _Awaited], bool]) -> None:
+        self.awaited = {
+            resource: left
+            for resource, items in self.awaited.items()
+            if (left := [item for item in items if open_still(resource, item)])
+        }
 
     def _touch(self) -> None:
         self.updated_unix_s = time.time()
@@ -282,7 +291,7 @@ class Fleet:
         connected does not hold it up: its own configurationState says so.
         """
         failures = [node.failed[resource].message for node in self._nodes.values() if resource in node.failed]
-        if any(a.resource == resource for node in self._nodes.values() for a in node.awaited):
+        if any(resource in node.awaited for node in self._nodes.values()):
             return "Updating", ""
         return ("Failed", "; ".join(failures)) if failures else ("Succeeded", "")
 

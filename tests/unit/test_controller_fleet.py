@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import timeit
+
 import pytest
 
 from lab.controller.fleet import Fleet, Node
@@ -188,6 +190,29 @@ def test_a_change_does_not_wait_for_a_node_that_is_gone(hv01: Datapath) -> None:
     hv01.change(subnet(5001), resource="/r")
     hv01.node.disconnect("a")
     assert hv01.fleet.provisioning("/r") == ("Succeeded", "")
+
+
+def test_an_agent_that_does_not_answer_makes_nobody_else_wait(hv01: Datapath) -> None:
+    """Every answer of the API asks for a provisioningState; listing thousands must not take their square."""
+    hv01.connect()
+
+    def look() -> float:
+        return min(timeit.repeat(lambda: hv01.fleet.provisioning("/none"), number=20, repeat=5))
+
+    few = look()
+    for i in range(20_000):
+        hv01.change(subnet(5001), resource=f"/r{i}")
+    assert hv01.fleet.provisioning("/r9") == ("Updating", "")
+    assert look() < 100 * few
+
+
+def test_an_answer_to_nothing_is_no_answer(hv01: Datapath) -> None:
+    hv01.connect()
+    hv01.ack()
+    applied = hv01.node.acknowledged
+    hv01.node.ack(0)
+    hv01.node.nack(0, [])
+    assert (hv01.node.acknowledged, hv01.node.state.status) == (applied, "Success")
 
 
 def test_a_node_whose_resource_goes_loses_its_policy(hv01: Datapath) -> None:
