@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lab.cli import options, output
@@ -9,6 +10,8 @@ from lab.errors import ExitCode, LabError, Problem
 
 if TYPE_CHECKING:
     import docker
+
+    from lab.engine.observe import StandingNode
 
 
 def status(name: options.LabArgument = None, as_json: options.Json = False) -> ExitCode:
@@ -20,8 +23,8 @@ def status(name: options.LabArgument = None, as_json: options.Json = False) -> E
 
     client = connect(Silence())
     lab = chosen(client, name)
-    nodes = observe.nodes(client, lab)
     seen = _controller_view(client, lab)
+    nodes = _with_absent(observe.nodes(client, lab), lab)
     healthy = seen["healthy"] and all(node.state == "running" for node in nodes)
     if as_json:
         rows = [{"node": n.node, "kind": n.kind, "state": n.state, "container": n.container} for n in nodes]
@@ -36,13 +39,8 @@ def status(name: options.LabArgument = None, as_json: options.Json = False) -> E
         return ExitCode.OK if healthy else ExitCode.FAILED
     agents = {item["name"]: item for item in seen["agents"]}
     output.table(
-        ("NODE", "KIND", "STATE", "POLICY", "PA"),
-        [
-            (n.node, n.kind, n.state, *(agents[n.node][k] for k in ("status", "provider_address")))
-            if n.node in agents
-            else (n.node, n.kind, n.state, "", "")
-            for n in nodes
-        ],
+        ("NODE", "KIND", "STATE", "POLICY", "PA", "REASON"),
+        [(n.node, n.kind, n.state, *_policy_of(agents.get(n.node))) for n in nodes],
     )
     if seen["links"]:
         output.text("")
@@ -56,6 +54,31 @@ def status(name: options.LabArgument = None, as_json: options.Json = False) -> E
     for problem in seen["problems"]:
         output.note(f"warning: {problem['message']}")
     return ExitCode.OK if healthy else ExitCode.FAILED
+
+
+def _with_absent(standing: Iterable[StandingNode], lab: str) -> list[StandingNode]:
+    """The nodes that stand, and those of the topology that do not stand any more, as "gone"."""
+    from lab.cli.labs import topology
+    from lab.engine.observe import StandingNode
+    from lab.plan.marks import container_name
+
+    nodes = {item.node: item for item in standing}
+    try:
+        wanted = topology(lab).nodes.values()
+    except LabError:
+        return list(nodes.values())  # what is not known cannot be missed; the controller's view tells why
+    for node in wanted:
+        absent = StandingNode(node.name, node.kind, container_name(lab, node.name), "gone", node.image)
+        nodes.setdefault(node.name, absent)
+    return [nodes[name] for name in sorted(nodes)]
+
+
+def _policy_of(agent: Mapping[str, str] | None) -> tuple[str, str, str]:
+    """State of a node's policy, its provider address, and why it is not well; empty for nodes without any."""
+    if agent is None:
+        return "", "", ""
+    well = agent["status"] == "Success"
+    return agent["status"], agent["provider_address"], "" if well else agent["message"]
 
 
 def _controller_view(client: docker.DockerClient, lab: str) -> dict[str, Any]:
