@@ -15,7 +15,7 @@ TEST_PACKAGES := bird2 charon-systemd clang iperf3 iproute2 iputils-ping libbpf-
     libstrongswan-extra-plugins libstrongswan-standard-plugins nftables s6 strongswan-swanctl tcpdump traceroute tshark
 
 .DEFAULT_GOAL := help
-.PHONY: help lab-up lab-down check test test-fast lint format bench engine-stop proto schema clean system-packages
+.PHONY: help lab-up lab-down check test test-fast lint format bench engine-stop proto docs clean system-packages
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -54,8 +54,9 @@ bench: $(DEVELOP) system-packages ## measure, as ratios to a baseline of the sam
 proto: $(DEVELOP) ## generate the southbound messages from their definition
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. lab/southbound/southbound.proto
 
-schema: $(DEVELOP) ## generate the topology file's JSON Schema from the model
+docs: $(DEVELOP) ## generate what is generated of docs/: topology.md and its JSON Schema, cli.md
 	$(BIN)/python -m lab.model.schema
+	$(BIN)/python -m lab.cli.reference
 
 clean: ## remove the virtual environment and everything generated
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -30,7 +30,7 @@ def capture(
 ) -> None:
     """Show the packets of a node's interface as text, or write them to a file, until Ctrl-C.
 
-    Options of tcpdump stand behind `--`: hnvlab capture gw01:pa0 -- -v proto gre
+    Options of tcpdump stand behind `--`: hnvlab capture gw01:pa0 -- -v ip proto 47
     """
     from lab.cli.labs import chosen
     from lab.cli.labs import node as find

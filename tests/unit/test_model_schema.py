@@ -14,7 +14,7 @@ from lab.model.schema import SCHEMA_PATH, schema_text
 from lab.model.topology import Topology
 
 HYBRID_CLOUD = Path(__file__).parents[2] / "topologies" / "hybrid-cloud.yml"
-AGAIN = "run `python -m lab.model.schema`"
+AGAIN = "run `make docs`"
 
 
 @pytest.fixture
