@@ -106,7 +106,11 @@ def _no_dots(resource_id: str) -> str:
     return resource_id
 
 
-ResourceId = Annotated[str, Field(pattern=r"^[^/?#%\s\p{Cc}\p{Cf}]{1,200}$"), AfterValidator(_no_dots)]
+ResourceId = Annotated[
+    str,
+    Field(pattern=r"^[^/?#%\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e]{1,200}$"),
+    AfterValidator(_no_dots),
+]
 """Whatever can be one segment of a path, and cannot disturb a terminal that shows a log."""
 
 
@@ -171,9 +175,9 @@ def _text_schema(**schema: str) -> WithJsonSchema:
 
 
 Ipv4 = Annotated[str, BeforeValidator(_ipv4), _text_schema(format="ipv4")]
-Prefix = Annotated[str, BeforeValidator(_prefix), _text_schema(examples="10.0.0.0/24")]
+Prefix = Annotated[str, BeforeValidator(_prefix), _text_schema(description="as 10.0.0.0/24")]
 Guid = Annotated[str, BeforeValidator(_guid), _text_schema(format="uuid")]
-Mac = Annotated[str, BeforeValidator(_mac), _text_schema(pattern="001DD8B71C00, any separators")]
+Mac = Annotated[str, BeforeValidator(_mac), _text_schema(description="as 001DD8B71C00, any separators")]
 AsNumber = Annotated[str, BeforeValidator(_as_text), _text_schema(description="high.low, as 0.64512")]
 PositiveUint32 = Annotated[int, Field(gt=0, le=0xFFFFFFFF)]
 """What a number of a goal state can hold (southbound.proto)."""

@@ -99,6 +99,8 @@ class SqliteStore:
         Raises:
             StoreVersionError: the file is of a newer schema.
         """
+        # It holds secrets; SQLite gives the files beside it the same mode.
+        path.touch(mode=0o600)
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         # NORMAL would lose the last commits with the machine's power.

@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from controller_support import Datacenter, error_of, hybrid_cloud
+from jsonschema import Draft202012Validator
 
+from lab.controller import openapi
 from lab.controller.api import MAX_BODY_BYTES, create_app
 
 HEADERS = {"Authorization": "Bearer token"}
@@ -184,6 +186,11 @@ def test_overlapping_subnets_are_found_among_thousands(api: Api) -> None:
     complaints = error_of(api.put("/virtualNetworks/wide", body).json())["details"]
     assert [c["target"] for c in complaints] == ["/virtualNetworks/wide/subnets/twice"]
     assert "overlaps with '10.3.7.0/24'" in complaints[0]["message"]
+
+
+def test_the_documentation_holds_valid_schemas() -> None:
+    for schema in openapi.document("1")["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
 
 
 def test_a_reference_may_be_given_twice(api: Api) -> None:

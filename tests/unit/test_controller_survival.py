@@ -173,6 +173,13 @@ def test_a_commit_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
     assert SqliteStore(tmp_path / "db").load().documents.keys() == {"/b"}
 
 
+def test_the_file_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "db")
+    store.commit(Commit("/a", document=StoredDocument("1", "{}")))
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("db*")} == {0}
+    store.close()
+
+
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "db")
     store._db.execute("PRAGMA user_version = 99")
