@@ -24,6 +24,7 @@ ANSWER_TIMEOUT_S = 60
 END_TIMEOUT_S = 60
 """dockerd ends its containers first, and gives each 10 s."""
 PAUSE_S = 0.1
+UNIT = "docker.service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,17 @@ class LocalEngine:
         process: subprocess.Popen[bytes] | None = None
         if Path("/run/systemd/system").is_dir():
             events(Note("starting the Docker engine (systemctl start docker)"))
-            _run(["systemctl", "start", "docker"], events)
-            write_private(self.record_path, json.dumps({"unit": "docker"}).encode())
+            before = _invocation()
+            _run(["systemctl", "start", UNIT], events)
+            if (run := _invocation()) != before:  # else it ran already, and is not ours to end
+                self._remember({"unit": UNIT, "invocation": run})
         elif not answers():  # the package may have started it through an init script
             with self.log_path.open("ab") as log:
                 # A session of its own, so that neither Ctrl-C nor the end of `up` ends it.
                 process = subprocess.Popen(
                     ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
-            content = {"pid": process.pid, "start_time": start_time(process.pid)}
-            write_private(self.record_path, json.dumps(content).encode())
+            self._remember({"pid": process.pid, "start_time": start_time(process.pid)})
             events(Note(f"started a Docker engine, process {process.pid}; `make engine-stop` ends it again"))
         ended = self._await(answers, process)
         if ended:
@@ -84,6 +86,9 @@ class LocalEngine:
                     hint="its last words:\n" + self.last_words(),
                 )
             )
+
+    def _remember(self, content: Mapping[str, object]) -> None:
+        write_private(self.record_path, json.dumps(content).encode())
 
     def _await(self, answers: Callable[[], bool], process: subprocess.Popen[bytes] | None) -> str:
         """Empty when it answers; else what happened instead."""
@@ -119,7 +124,8 @@ class LocalEngine:
         except FileNotFoundError:
             return None
         if "unit" in record:
-            return record
+            # Each start of a unit has an id of its own: one after a reboot, or a user's, is not ours.
+            return record if record.get("invocation") == _invocation() != "" else None
         # The start time tells our process from a later one with the same id.
         started = record["start_time"]
         return record if started is not None and start_time(int(str(record["pid"]))) == started else None
@@ -128,14 +134,14 @@ class LocalEngine:
         """End the engine if we started it; False: there is none of ours.
 
         Raises:
-            UnfitEnvironmentError: it does not end.
+            UnfitEnvironmentError: it does not end, or systemd refuses.
         """
         record = self.ours()
         if record is None:
             self.record_path.unlink(missing_ok=True)
             return False
         if "unit" in record:
-            subprocess.run(["systemctl", "stop", "docker.socket", "docker.service"], check=True)
+            _run(["systemctl", "stop", "docker.socket", UNIT], lambda _event: None)
         else:
             pid = int(str(record["pid"]))
             os.kill(pid, signal.SIGTERM)
@@ -163,6 +169,12 @@ def install_packages(packages: list[str], events: Events) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     _run(["apt-get", "update", "-q"], events, environment)
     _run(["apt-get", "install", "-q", "--yes", "--no-install-recommends", *packages], events, environment)
+
+
+def _invocation() -> str:
+    """Id of the engine's run under systemd (systemd.exec(5), INVOCATION_ID); empty: it does not run."""
+    command = ["systemctl", "show", "--property=InvocationID", "--value", UNIT]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _await_end(pid: int, started: object) -> None:

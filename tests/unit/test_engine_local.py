@@ -103,3 +103,20 @@ def test_debian_and_its_children_are_told_from_others(tmp_path: Path, content: s
 
 def test_a_system_that_does_not_say_what_it_is_is_not_debian(tmp_path: Path) -> None:
     assert not is_debian_like(tmp_path / "missing")
+
+
+def test_only_the_run_of_the_unit_that_we_started_is_ours_to_end(dockerd: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    systemctl = dockerd.with_name("systemctl")
+    systemctl.write_text(f'#!/bin/sh\n[ "$1" = show ] && echo our-run || echo "$@" >>{told}\n')
+    systemctl.chmod(0o755)
+    engine = LocalEngine(tmp_path)
+    engine.record_path.write_text(
+        json.dumps({"unit": "docker.service", "invocation": "a-run-before-the-reboot"})
+    )
+    assert not engine.stop()
+    assert not told.exists()
+    engine.record_path.write_text(json.dumps({"unit": "docker.service", "invocation": "our-run"}))
+    assert engine.stop()
+    assert told.read_text() == "stop docker.socket docker.service\n"
+    assert not engine.record_path.exists()
