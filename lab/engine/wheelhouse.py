@@ -6,6 +6,7 @@ does.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import sys
@@ -61,16 +62,25 @@ class Wheelhouse:
         place = cache_root() / "wheels" / self.key
         if place.is_dir():
             return place
+        place.parent.mkdir(parents=True, exist_ok=True)
         partial = place.with_name(f".{place.name}.partial")
+        with partial.with_suffix(".lock").open("w") as lock:
+            # Another `up` may be at it: its wheels are ours too. The kernel ends the lock with the process.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not place.is_dir():
+                self._fill(place, partial, events)
+        return place
+
+    def _fill(self, place: Path, partial: Path, events: Events) -> None:
+        """Whole or not at all: what a killed download left is thrown away."""
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        partial.mkdir()
         constraints = partial / "constraints.txt"
         constraints.write_text(self.constraints)
         wheels = partial / "wheels"
         self._download(wheels, constraints, events)
         wheels.replace(place)
         shutil.rmtree(partial)
-        return place
 
     def _download(self, wheels: Path, constraints: Path, events: Events) -> None:
         platforms = [f"manylinux_{version}_{self.machine}" for version in GLIBC]
