@@ -248,7 +248,7 @@ class Node:
 
 
 class Fleet:
-    """All nodes that have a resource or a connected agent."""
+    """All nodes that have a resource or a connected agent. Names are compared as resource ids are."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
@@ -256,32 +256,31 @@ class Fleet:
     @property
     def names(self) -> tuple[str, ...]:
         """The nodes' names."""
-        return tuple(self._nodes)
+        return tuple(node.name for node in self._nodes.values())
 
     def resize(self, kinds: dict[str, str]) -> None:
         """Follow the resources: `kinds` names every node that there is to be, and its kind."""
-        for name in self._nodes.keys() - kinds.keys():
-            self._nodes[name].declared = False
-            if not self._nodes[name].connected:
-                del self._nodes[name]
+        for key in self._nodes.keys() - {name.lower() for name in kinds}:
+            self._nodes[key].declared = False
+            if not self._nodes[key].connected:
+                del self._nodes[key]
         for name, kind in kinds.items():
             node = self.admit(name, kind)
-            node.kind, node.declared = kind, True
+            node.name, node.kind, node.declared = name, kind, True
             node.wake()
 
     def admit(self, name: str, kind: str) -> Node:
         """The node of that name; a new one if there is none, not declared yet."""
-        return self._nodes.setdefault(name, Node(name, kind))
+        return self._nodes.setdefault(name.lower(), Node(name, kind))
 
     def node(self, name: str) -> Node | None:
         """A node by its name."""
-        return self._nodes.get(name)
+        return self._nodes.get(name.lower())
 
     def publish(self, changes: dict[str, RecordChanges], resource: str) -> None:
         """Hand changed records to their nodes; arguments as for `Node.publish`."""
         for name, records in changes.items():
-            node = self._nodes.get(name)
-            if node is not None:
+            if (node := self.node(name)) is not None:
                 node.publish(records, resource)
 
     def provisioning(self, resource: str) -> tuple[str, str]:

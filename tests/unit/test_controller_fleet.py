@@ -84,6 +84,19 @@ def test_an_agent_without_a_resource_waits_for_its_snapshot() -> None:
     assert delta.snapshot
 
 
+def test_an_agent_and_its_resource_may_differ_in_letter_case() -> None:
+    """Ids are compared without regard to it; the resource's spelling is the one that policy is kept by."""
+    fleet = Fleet()
+    node = fleet.admit("hv09", "host")
+    node.connect("a", lambda: None)
+    fleet.resize({"HV09": "host"})
+    assert (fleet.names, node.name, fleet.node("hV09")) == (("HV09",), "HV09", node)
+    assert node.next_delta(dict) is not None
+    node.ack(node.version)
+    fleet.publish({"HV09": {"virtual-subnet/5001": subnet(5001)}}, "")
+    assert node.next_delta(dict) is not None
+
+
 def test_changes_wait_for_the_version_in_flight_and_then_go_together(hv01: Datapath) -> None:
     hv01.connect()
     first = hv01.send()
