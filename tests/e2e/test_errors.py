@@ -148,9 +148,9 @@ def test_an_expired_wait_names_what_is_missing_and_shows_its_log(clean: None) ->
 
 
 def test_policy_that_a_node_refuses_is_told_with_its_reason(clean: None) -> None:
-    """A second port with the identity of the first: the host answers NACK and keeps what it had."""
+    """A provider interface that is down can carry no route: the host answers NACK, and `up` repairs it."""
     lab = RunningLab.bring_up(TOPOLOGY)
-    lab.run("hv01", "sh", "-c", "mount -o remount,ro /sys/fs/bpf; ip link delete pa0").check()
+    lab.run("hv01", "ip", "link", "set", "pa0", "down").check()
     client = lab.controller()
     interface = client.get("networkInterfaces/green-web")
     interface["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"] = "10.0.0.5"
@@ -159,6 +159,11 @@ def test_policy_that_a_node_refuses_is_told_with_its_reason(clean: None) -> None
     def failed() -> None:
         state = client.get("servers/hv01")["properties"]["configurationState"]
         assert state["status"] == "Failure", state
-        assert state["detailedInfo"][0]["message"]
+        assert "pa0 cannot carry" in state["detailedInfo"][0]["message"]
 
     eventually(failed, within_s=20)
+    done = hnvlab("status", NAME, check=False)
+    assert done.returncode == 1
+    assert "pa0 cannot carry" in done.stdout + done.stderr
+    assert RunningLab.bring_up(TOPOLOGY).summary["changes"] > 0
+    hnvlab("status", NAME)
