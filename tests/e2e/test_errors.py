@@ -87,7 +87,7 @@ def test_a_busy_lab_names_who_works_on_it(clean: None) -> None:
     first = subprocess.Popen([*COMMAND, "up", str(TOPOLOGY)], stderr=subprocess.PIPE, text=True)
     assert first.stderr is not None
     for line in first.stderr:
-        if "creating" in line.lower():
+        if "fabric" in line:
             break
     second = hnvlab("up", str(TOPOLOGY), "--json", check=False)
     _, rest = first.communicate(timeout=300)
