@@ -30,7 +30,7 @@ SERVER_NAME = "controller"
 """The name in the controller's certificate; nodes know the controller by address only."""
 REPORT_INTERVAL_S = 5.0
 FIRST_BACKOFF_S = 0.1
-LONGEST_BACKOFF_S = 1.0
+LONGEST_BACKOFF_S = 0.3
 REFUSED = "PolicyConfigurationFailure"
 """Microsoft's configuration state code of a policy that a node could not apply."""
 
