@@ -1,12 +1,23 @@
-"""What tests need of the machine: a Docker engine and the node images."""
+"""What tests need of the machine: root, or a Docker engine and the node images."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who is not root sees what was left out; everything else that is missing is a failure."""
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.skip(reason="needs root: network namespaces, eBPF"))
+
+
 @pytest.fixture(scope="session", autouse=True)
-def engine(request: pytest.FixtureRequest) -> None:
+def docker_engine(request: pytest.FixtureRequest) -> None:
     """Find the Docker engine, or start one as `hnvlab up` does; build the node images that are missing.
 
     Once, ahead of everything: no test's own time limit has to bear it.

@@ -8,7 +8,9 @@ in place, half a pair cannot be left on the machine when we are killed.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -269,3 +271,23 @@ def _namespace(node: str, pid: int, note: Callable[[str], None]) -> Iterator[_Na
         enter()
         socket = stack.enter_context(IPRoute())
         yield _Namespace(node, descriptor, socket, enter, note)
+
+
+def main() -> int:
+    """Apply the wiring that stands on stdin; answer on stdout with the changes, or with the error.
+
+    stdin: `{"wiring": …, "pids": {NODE: PID}}`. stdout: `{"changes": […]}` or `{"error": "…"}`.
+    """
+    request = json.load(sys.stdin)
+    try:
+        writable_sysctls()
+        outcome = apply(Wiring.from_json(request["wiring"]), request["pids"])
+    except (OSError, WiringError) as error:
+        json.dump({"error": str(error)}, sys.stdout)
+        return 1
+    json.dump({"changes": list(outcome.changes)}, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

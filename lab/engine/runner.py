@@ -1,7 +1,7 @@
 """Who applies a wiring: this process, as root beside the engine, else a throw-away container.
 
 The container is the way for an ordinary user who may use Docker, and where the engine runs in a virtual
-machine (Docker Desktop). It runs the same module (`lab.engine.wiring`), in the machine's PID namespace, with
+machine (Docker Desktop). It runs the same module (`lab.engine.netlink`), in the machine's PID namespace, with
 the capabilities that entering namespaces and making links need, and none more.
 """
 
@@ -28,7 +28,7 @@ from lab.plan import marks
 CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE")
 """setns(2) and writing /proc/sys; links; opening /proc/PID/ns of a process that is not ours."""
 REQUEST = "/request.json"
-COMMAND = ("sh", "-c", f"exec python3 -m lab.engine.wiring <{REQUEST}")
+COMMAND = ("sh", "-c", f"exec python3 -m lab.engine.netlink <{REQUEST}")
 TIMEOUT_S = 120
 
 

@@ -1,15 +1,12 @@
-"""The links of a lab as JSON-able data, and the module that a runner container executes.
+"""The links of a lab as JSON-able data. Pure; `lab.engine.netlink` makes them be.
 
 Everything is named by node; which network namespace belongs to a node (the one of its container's first
 process) is given beside the wiring, because it changes with each start of a container while the wiring does
-not. As root, `lab.engine.netlink.apply` is called in-process. For an ordinary user `lab/engine/runner.py`
-starts a container that runs this module: JSON on stdin, JSON on stdout.
+not.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -176,25 +173,3 @@ def of(lab: Lab) -> Wiring:
 
 def _port(data: Mapping[str, Any]) -> Port:
     return Port(**{**data, "addresses": tuple(data["addresses"])})
-
-
-def main() -> int:
-    """Apply the wiring that stands on stdin; answer on stdout with the changes, or with the error.
-
-    stdin: `{"wiring": …, "pids": {NODE: PID}}`. stdout: `{"changes": […]}` or `{"error": "…"}`.
-    """
-    from lab.engine import netlink
-
-    request = json.load(sys.stdin)
-    try:
-        netlink.writable_sysctls()
-        outcome = netlink.apply(Wiring.from_json(request["wiring"]), request["pids"])
-    except (OSError, netlink.WiringError) as error:
-        json.dump({"error": str(error)}, sys.stdout)
-        return 1
-    json.dump({"changes": list(outcome.changes)}, sys.stdout)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

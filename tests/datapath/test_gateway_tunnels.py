@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +15,7 @@ from lab.testing.eventually import eventually
 
 from .gateway_world import RDIDS, WAN, World, compartment, kill
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces"),
-    pytest.mark.skipif(
-        not all(shutil.which(tool) for tool in ("charon-systemd", "bird", "s6-svscan", "nft", "ping")),
-        reason="the node's daemons are not installed on this machine",
-    ),
-]
+pytestmark = pytest.mark.root
 
 TENANTS = tuple(RDIDS)
 UP_S = 30

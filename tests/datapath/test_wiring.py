@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,10 +15,7 @@ import pytest
 from lab.engine import netlink
 from lab.engine.wiring import Bridge, Link, Port, Route, Sysctl, Wiring
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root"),
-]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture
@@ -192,7 +188,7 @@ def test_a_node_without_a_process_is_named(wiring: Wiring, pids: dict[str, int])
 def test_the_runner_program_does_the_same(wiring: Wiring, pids: dict[str, int]) -> None:
     def run() -> Any:
         done = subprocess.run(
-            [sys.executable, "-m", "lab.engine.wiring"],
+            [sys.executable, "-m", "lab.engine.netlink"],
             input=json.dumps({"wiring": wiring.to_json(), "pids": pids}),
             capture_output=True,
             text=True,

@@ -24,25 +24,14 @@ from lab.engine.images import Blueprint, ImageBuildError
 from lab.engine.pki import NodeTls
 from lab.engine.state import LabRecord, LabState, state_root
 from lab.engine.wiring import Link, Port, Wiring
-from lab.errors import ExitCode, LabError, Problem, UnfitEnvironmentError, WaitTimeoutError
+from lab.errors import ExitCode, Problem, UnfitEnvironmentError, WaitTimeoutError
 from lab.model.loader import load
 from lab.model.resolve import resolve
 from lab.plan import marks
 from lab.plan.container import ContainerSpec
 from lab.testing import eventually
 
-
-def _engine() -> docker.DockerClient | None:
-    try:
-        return connect(lambda _event: None)
-    except LabError:
-        return None
-
-
-pytestmark = [
-    pytest.mark.docker,
-    pytest.mark.skipif(_engine() is None, reason="no Docker engine answers"),
-]
+pytestmark = pytest.mark.docker
 
 LAB = f"engine-test-{os.getpid()}"
 NOTHING = Credentials({}, "")
@@ -210,7 +199,7 @@ def test_a_runner_container_wires_as_root_does(
         runner.apply(client, LAB, built["fabric"], unusable, processes)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root wires directly")
+@pytest.mark.root
 def test_root_wires_containers_of_this_machine_directly(
     client: docker.DockerClient, spec: ContainerSpec
 ) -> None:
