@@ -74,6 +74,14 @@ _REFUSALS: Mapping[int, tuple[type[ControllerError], str, str]] = {
 _OTHER = (ControllerError, "HNV-NC-500", "look at the controller's log: hnvlab logs nc")
 
 
+_NO_ANSWER = (
+    requests.ConnectionError,
+    requests.Timeout,
+    # The controller died in the middle of its answer.
+    requests.exceptions.ChunkedEncodingError,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
     """A host or gateway as the controller sees it.
@@ -236,7 +244,7 @@ class ControllerClient:
         attempts = Retrying(
             stop=stop_after_delay(self._retry_for_s),
             wait=wait_exponential(multiplier=0.05, max=1),
-            retry=retry_if_exception_type((requests.ConnectionError, requests.Timeout)),
+            retry=retry_if_exception_type(_NO_ANSWER),
             reraise=True,
         )
         url = f"{self._url}/{path.strip('/')}"
@@ -244,7 +252,7 @@ class ControllerClient:
             response = attempts(
                 self._session.request, method, url, json=body, headers=headers, timeout=TIMEOUT_S
             )
-        except (requests.ConnectionError, requests.Timeout) as error:
+        except _NO_ANSWER as error:
             raise ControllerUnreachableError(
                 Problem(
                     code="HNV-NC-001",
