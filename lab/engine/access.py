@@ -14,11 +14,13 @@ from typing import Any
 import docker
 from docker.errors import APIError
 from docker.utils.socket import STDERR, frames_iter
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from lab.errors import LabError, Problem
 
 NOT_RUNNING = 409
 PIECE_BYTES = 65_536
+PID_WAIT_S = 5.0
 NOT_STARTED = b"OCI runtime exec failed"
 """How the engine's own complaint begins where the command should have spoken, on the command's stdout."""
 
@@ -149,13 +151,24 @@ def _signal(client: docker.DockerClient, container: str, made: str, name: str) -
 
     Where that cannot be translated, as with an engine on another machine, the command runs on.
     """
-    pid = _id_inside(client.api.exec_inspect(made)["Pid"])
+    pid = _id_inside(_id_outside(client, made))
     if pid is None:
         return
     with contextlib.suppress(APIError):  # it has ended by itself meanwhile
         # The engine makes each command the leader of a session, and so of a process group.
         killer = client.api.exec_create(container, ["sh", "-c", f"kill -s {name} -- -{pid}"])["Id"]
         client.api.exec_start(killer)
+
+
+def _id_outside(client: docker.DockerClient, made: str) -> int:
+    """A command's process id, which the engine may know only after it has handed on the first output."""
+    inspected = Retrying(
+        retry=retry_if_result(lambda state: state["Running"] and not state["Pid"]),
+        wait=wait_fixed(0.02),
+        stop=stop_after_delay(PID_WAIT_S),
+        retry_error_callback=lambda attempt: attempt.outcome.result() if attempt.outcome else {"Pid": 0},
+    )(client.api.exec_inspect, made)
+    return int(inspected["Pid"])
 
 
 def _id_inside(pid: int) -> int | None:

@@ -227,8 +227,13 @@ def test_a_command_that_takes_too_long_is_given_up(client: docker.DockerClient, 
     eventually(ended, within_s=10)
 
 
-def test_who_stops_waiting_for_a_command_ends_it(client: docker.DockerClient, spec: ContainerSpec) -> None:
+def test_who_stops_waiting_for_a_command_ends_it(
+    client: docker.DockerClient, spec: ContainerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = brought_up(client, spec)
+    inspect = client.api.exec_inspect
+    early = iter([{"Pid": 0}] * 3)  # the engine hands on output before it knows the process id
+    monkeypatch.setattr(client.api, "exec_inspect", lambda made: inspect(made) | next(early, {}))
 
     def stop(_piece: bytes) -> None:
         raise KeyboardInterrupt
