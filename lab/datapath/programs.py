@@ -182,8 +182,11 @@ class Object:
         try:
             handle = call.bpf_object__next_map(self._handle, None)
             while handle:
-                pin = map_pins / call.bpf_map__name(handle).decode()
-                check(call.bpf_map__set_pin_path(handle, str(pin).encode()), str(pin))
+                name = call.bpf_map__name(handle).decode()
+                # The compiler's constants (wnv.rodata) belong to this object alone; the kernel shares them not.
+                if "." not in name:
+                    pin = map_pins / name
+                    check(call.bpf_map__set_pin_path(handle, str(pin).encode()), str(pin))
                 handle = call.bpf_object__next_map(self._handle, handle)
             if call.bpf_object__load(self._handle) < 0:
                 raise self._unusable(f"cannot be loaded: {os.strerror(ctypes.get_errno())}")
