@@ -183,7 +183,7 @@ class Object:
             handle = call.bpf_object__next_map(self._handle, None)
             while handle:
                 name = call.bpf_map__name(handle).decode()
-                # The compiler's constants (wnv.rodata) belong to this object alone; the kernel shares them not.
+                # The compiler's constants (wnv.rodata) belong to one object and are never shared.
                 if "." not in name:
                     pin = map_pins / name
                     check(call.bpf_map__set_pin_path(handle, str(pin).encode()), str(pin))
