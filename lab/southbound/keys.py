@@ -14,7 +14,10 @@ def record(
     | pb.CustomerRoute
     | pb.Port
     | pb.ProviderMember
-    | pb.Compartment,
+    | pb.Compartment
+    | pb.SwitchSettings
+    | pb.UserRoute
+    | pb.AccessControlList,
 ) -> pb.Record:
     """Wrap a piece of policy into a Record that carries its canonical key."""
     match body:
@@ -32,6 +35,12 @@ def record(
             return pb.Record(key=f"provider-member/{body.rdid}/{body.provider_address}", provider_member=body)
         case pb.Compartment():
             return pb.Record(key=f"compartment/{body.rdid}", compartment=body)
+        case pb.SwitchSettings():
+            return pb.Record(key="switch-settings", switch_settings=body)
+        case pb.UserRoute():
+            return pb.Record(key=f"user-route/{body.vsid}/{body.prefix}", user_route=body)
+        case pb.AccessControlList():
+            return pb.Record(key=f"access-control-list/{body.id}", access_control_list=body)
     raise TypeError(f"no goal-state record can hold a {type(body).__name__}")
 
 

@@ -71,7 +71,7 @@ class GoalStateDelta(_message.Message):
     def __init__(self, version: _Optional[int] = ..., snapshot: _Optional[bool] = ..., upserts: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., removes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("key", "provider_address", "virtual_subnet", "lookup_record", "customer_route", "port", "provider_member", "compartment")
+    __slots__ = ("key", "provider_address", "virtual_subnet", "lookup_record", "customer_route", "port", "provider_member", "compartment", "switch_settings", "user_route", "access_control_list")
     KEY_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     VIRTUAL_SUBNET_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,9 @@ class Record(_message.Message):
     PORT_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_MEMBER_FIELD_NUMBER: _ClassVar[int]
     COMPARTMENT_FIELD_NUMBER: _ClassVar[int]
+    SWITCH_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    USER_ROUTE_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_CONTROL_LIST_FIELD_NUMBER: _ClassVar[int]
     key: str
     provider_address: ProviderAddress
     virtual_subnet: VirtualSubnet
@@ -88,17 +91,36 @@ class Record(_message.Message):
     port: Port
     provider_member: ProviderMember
     compartment: Compartment
-    def __init__(self, key: _Optional[str] = ..., provider_address: _Optional[_Union[ProviderAddress, _Mapping]] = ..., virtual_subnet: _Optional[_Union[VirtualSubnet, _Mapping]] = ..., lookup_record: _Optional[_Union[LookupRecord, _Mapping]] = ..., customer_route: _Optional[_Union[CustomerRoute, _Mapping]] = ..., port: _Optional[_Union[Port, _Mapping]] = ..., provider_member: _Optional[_Union[ProviderMember, _Mapping]] = ..., compartment: _Optional[_Union[Compartment, _Mapping]] = ...) -> None: ...
+    switch_settings: SwitchSettings
+    user_route: UserRoute
+    access_control_list: AccessControlList
+    def __init__(self, key: _Optional[str] = ..., provider_address: _Optional[_Union[ProviderAddress, _Mapping]] = ..., virtual_subnet: _Optional[_Union[VirtualSubnet, _Mapping]] = ..., lookup_record: _Optional[_Union[LookupRecord, _Mapping]] = ..., customer_route: _Optional[_Union[CustomerRoute, _Mapping]] = ..., port: _Optional[_Union[Port, _Mapping]] = ..., provider_member: _Optional[_Union[ProviderMember, _Mapping]] = ..., compartment: _Optional[_Union[Compartment, _Mapping]] = ..., switch_settings: _Optional[_Union[SwitchSettings, _Mapping]] = ..., user_route: _Optional[_Union[UserRoute, _Mapping]] = ..., access_control_list: _Optional[_Union[AccessControlList, _Mapping]] = ...) -> None: ...
 
 class ProviderAddress(_message.Message):
-    __slots__ = ("address", "prefix_length", "gateway")
+    __slots__ = ("address", "prefix_length", "gateway", "uplink")
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PREFIX_LENGTH_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    UPLINK_FIELD_NUMBER: _ClassVar[int]
     address: str
     prefix_length: int
     gateway: str
-    def __init__(self, address: _Optional[str] = ..., prefix_length: _Optional[int] = ..., gateway: _Optional[str] = ...) -> None: ...
+    uplink: int
+    def __init__(self, address: _Optional[str] = ..., prefix_length: _Optional[int] = ..., gateway: _Optional[str] = ..., uplink: _Optional[int] = ...) -> None: ...
+
+class SwitchSettings(_message.Message):
+    __slots__ = ("encapsulation", "dscp", "team_mode", "external_router", "uplink_kbps")
+    ENCAPSULATION_FIELD_NUMBER: _ClassVar[int]
+    DSCP_FIELD_NUMBER: _ClassVar[int]
+    TEAM_MODE_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_ROUTER_FIELD_NUMBER: _ClassVar[int]
+    UPLINK_KBPS_FIELD_NUMBER: _ClassVar[int]
+    encapsulation: str
+    dscp: str
+    team_mode: str
+    external_router: bool
+    uplink_kbps: int
+    def __init__(self, encapsulation: _Optional[str] = ..., dscp: _Optional[str] = ..., team_mode: _Optional[str] = ..., external_router: _Optional[bool] = ..., uplink_kbps: _Optional[int] = ...) -> None: ...
 
 class VirtualSubnet(_message.Message):
     __slots__ = ("vsid", "rdid", "prefix", "router_address", "router_mac")
@@ -127,40 +149,108 @@ class LookupRecord(_message.Message):
     def __init__(self, vsid: _Optional[int] = ..., customer_address: _Optional[str] = ..., mac: _Optional[str] = ..., provider_address: _Optional[str] = ...) -> None: ...
 
 class CustomerRoute(_message.Message):
-    __slots__ = ("rdid", "prefix", "vsid", "next_hop", "metric")
+    __slots__ = ("rdid", "prefix", "vsid", "next_hop", "metric", "external_router")
     RDID_FIELD_NUMBER: _ClassVar[int]
     PREFIX_FIELD_NUMBER: _ClassVar[int]
     VSID_FIELD_NUMBER: _ClassVar[int]
     NEXT_HOP_FIELD_NUMBER: _ClassVar[int]
     METRIC_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_ROUTER_FIELD_NUMBER: _ClassVar[int]
     rdid: str
     prefix: str
     vsid: int
     next_hop: str
     metric: int
-    def __init__(self, rdid: _Optional[str] = ..., prefix: _Optional[str] = ..., vsid: _Optional[int] = ..., next_hop: _Optional[str] = ..., metric: _Optional[int] = ...) -> None: ...
+    external_router: str
+    def __init__(self, rdid: _Optional[str] = ..., prefix: _Optional[str] = ..., vsid: _Optional[int] = ..., next_hop: _Optional[str] = ..., metric: _Optional[int] = ..., external_router: _Optional[str] = ...) -> None: ...
+
+class UserRoute(_message.Message):
+    __slots__ = ("vsid", "prefix", "next_hop", "next_hop_vsid")
+    VSID_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    NEXT_HOP_FIELD_NUMBER: _ClassVar[int]
+    NEXT_HOP_VSID_FIELD_NUMBER: _ClassVar[int]
+    vsid: int
+    prefix: str
+    next_hop: str
+    next_hop_vsid: int
+    def __init__(self, vsid: _Optional[int] = ..., prefix: _Optional[str] = ..., next_hop: _Optional[str] = ..., next_hop_vsid: _Optional[int] = ...) -> None: ...
+
+class AccessControlList(_message.Message):
+    __slots__ = ("id", "rules")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    rules: _containers.RepeatedCompositeFieldContainer[AclRule]
+    def __init__(self, id: _Optional[str] = ..., rules: _Optional[_Iterable[_Union[AclRule, _Mapping]]] = ...) -> None: ...
+
+class AclRule(_message.Message):
+    __slots__ = ("id", "inbound", "deny", "log", "protocol", "source_prefix", "destination_prefix", "source_port_first", "source_port_last", "destination_port_first", "destination_port_last")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    INBOUND_FIELD_NUMBER: _ClassVar[int]
+    DENY_FIELD_NUMBER: _ClassVar[int]
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_PORT_FIRST_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_PORT_LAST_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_PORT_FIRST_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_PORT_LAST_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    inbound: bool
+    deny: bool
+    log: bool
+    protocol: int
+    source_prefix: str
+    destination_prefix: str
+    source_port_first: int
+    source_port_last: int
+    destination_port_first: int
+    destination_port_last: int
+    def __init__(self, id: _Optional[str] = ..., inbound: _Optional[bool] = ..., deny: _Optional[bool] = ..., log: _Optional[bool] = ..., protocol: _Optional[int] = ..., source_prefix: _Optional[str] = ..., destination_prefix: _Optional[str] = ..., source_port_first: _Optional[int] = ..., source_port_last: _Optional[int] = ..., destination_port_first: _Optional[int] = ..., destination_port_last: _Optional[int] = ...) -> None: ...
 
 class Port(_message.Message):
-    __slots__ = ("interface_id", "vsid", "customer_address", "mac")
+    __slots__ = ("interface_id", "vsid", "customer_address", "mac", "provider_address", "access_control_lists", "forwarding", "dhcp_server", "router_advertiser", "storm_limit_pps", "outbound_maximum_kbps", "outbound_reserved_kbps", "inbound_maximum_kbps")
     INTERFACE_ID_FIELD_NUMBER: _ClassVar[int]
     VSID_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     MAC_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_CONTROL_LISTS_FIELD_NUMBER: _ClassVar[int]
+    FORWARDING_FIELD_NUMBER: _ClassVar[int]
+    DHCP_SERVER_FIELD_NUMBER: _ClassVar[int]
+    ROUTER_ADVERTISER_FIELD_NUMBER: _ClassVar[int]
+    STORM_LIMIT_PPS_FIELD_NUMBER: _ClassVar[int]
+    OUTBOUND_MAXIMUM_KBPS_FIELD_NUMBER: _ClassVar[int]
+    OUTBOUND_RESERVED_KBPS_FIELD_NUMBER: _ClassVar[int]
+    INBOUND_MAXIMUM_KBPS_FIELD_NUMBER: _ClassVar[int]
     interface_id: str
     vsid: int
     customer_address: str
     mac: str
-    def __init__(self, interface_id: _Optional[str] = ..., vsid: _Optional[int] = ..., customer_address: _Optional[str] = ..., mac: _Optional[str] = ...) -> None: ...
+    provider_address: str
+    access_control_lists: _containers.RepeatedScalarFieldContainer[str]
+    forwarding: bool
+    dhcp_server: bool
+    router_advertiser: bool
+    storm_limit_pps: int
+    outbound_maximum_kbps: int
+    outbound_reserved_kbps: int
+    inbound_maximum_kbps: int
+    def __init__(self, interface_id: _Optional[str] = ..., vsid: _Optional[int] = ..., customer_address: _Optional[str] = ..., mac: _Optional[str] = ..., provider_address: _Optional[str] = ..., access_control_lists: _Optional[_Iterable[str]] = ..., forwarding: _Optional[bool] = ..., dhcp_server: _Optional[bool] = ..., router_advertiser: _Optional[bool] = ..., storm_limit_pps: _Optional[int] = ..., outbound_maximum_kbps: _Optional[int] = ..., outbound_reserved_kbps: _Optional[int] = ..., inbound_maximum_kbps: _Optional[int] = ...) -> None: ...
 
 class ProviderMember(_message.Message):
-    __slots__ = ("rdid", "provider_address", "gateway")
+    __slots__ = ("rdid", "provider_address", "gateway", "forwarder")
     RDID_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    FORWARDER_FIELD_NUMBER: _ClassVar[int]
     rdid: str
     provider_address: str
     gateway: bool
-    def __init__(self, rdid: _Optional[str] = ..., provider_address: _Optional[str] = ..., gateway: _Optional[bool] = ...) -> None: ...
+    forwarder: bool
+    def __init__(self, rdid: _Optional[str] = ..., provider_address: _Optional[str] = ..., gateway: _Optional[bool] = ..., forwarder: _Optional[bool] = ...) -> None: ...
 
 class Compartment(_message.Message):
     __slots__ = ("rdid", "tenant", "vsid", "customer_address", "prefix_length", "mac", "router_address", "vm_prefixes", "vip", "connections", "bgp")
@@ -275,18 +365,34 @@ class BgpPeer(_message.Message):
     def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., asn: _Optional[int] = ..., hold_time_s: _Optional[int] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("connections", "bgp_peers", "learned_routes", "counters", "faults")
+    __slots__ = ("connections", "bgp_peers", "learned_routes", "counters", "faults", "meters")
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     BGP_PEERS_FIELD_NUMBER: _ClassVar[int]
     LEARNED_ROUTES_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
     FAULTS_FIELD_NUMBER: _ClassVar[int]
+    METERS_FIELD_NUMBER: _ClassVar[int]
     connections: _containers.RepeatedCompositeFieldContainer[ConnectionState]
     bgp_peers: _containers.RepeatedCompositeFieldContainer[BgpPeerState]
     learned_routes: _containers.RepeatedCompositeFieldContainer[LearnedRoutes]
     counters: _containers.RepeatedCompositeFieldContainer[Counter]
     faults: _containers.RepeatedCompositeFieldContainer[Fault]
-    def __init__(self, connections: _Optional[_Iterable[_Union[ConnectionState, _Mapping]]] = ..., bgp_peers: _Optional[_Iterable[_Union[BgpPeerState, _Mapping]]] = ..., learned_routes: _Optional[_Iterable[_Union[LearnedRoutes, _Mapping]]] = ..., counters: _Optional[_Iterable[_Union[Counter, _Mapping]]] = ..., faults: _Optional[_Iterable[_Union[Fault, _Mapping]]] = ...) -> None: ...
+    meters: _containers.RepeatedCompositeFieldContainer[Meter]
+    def __init__(self, connections: _Optional[_Iterable[_Union[ConnectionState, _Mapping]]] = ..., bgp_peers: _Optional[_Iterable[_Union[BgpPeerState, _Mapping]]] = ..., learned_routes: _Optional[_Iterable[_Union[LearnedRoutes, _Mapping]]] = ..., counters: _Optional[_Iterable[_Union[Counter, _Mapping]]] = ..., faults: _Optional[_Iterable[_Union[Fault, _Mapping]]] = ..., meters: _Optional[_Iterable[_Union[Meter, _Mapping]]] = ...) -> None: ...
+
+class Meter(_message.Message):
+    __slots__ = ("interface_id", "direction", "kind", "packets", "bytes")
+    INTERFACE_ID_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    interface_id: str
+    direction: str
+    kind: str
+    packets: int
+    bytes: int
+    def __init__(self, interface_id: _Optional[str] = ..., direction: _Optional[str] = ..., kind: _Optional[str] = ..., packets: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class ConnectionState(_message.Message):
     __slots__ = ("rdid", "name", "state", "since_unix_s", "bytes_in", "bytes_out", "last_error")
