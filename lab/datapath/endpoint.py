@@ -16,7 +16,7 @@ from lab.datapath.build import OBJECT
 from lab.datapath.interfaces import Interfaces, LinkEvents, Observed
 from lab.datapath.metrics import read_metrics
 from lab.datapath.pins import PINS
-from lab.datapath.records import node_address, policy_of
+from lab.datapath.records import NodeAddress, policy_of, read
 from lab.datapath.switch import Switch
 from lab.errors import LabError
 from lab.southbound import southbound_pb2 as pb
@@ -87,9 +87,10 @@ class _Filter:
         }
 
     def _converge(self, goal: GoalState, observed: Observed) -> None:
-        self._switch.apply(policy_of(goal, observed.ports, observed.uplink))
+        self._switch.apply(policy_of(goal, observed.ports, [observed.uplink]))
         if observed.uplink:
-            self._interfaces.set_provider_address(observed.uplink, node_address(goal))
+            own = [item for key, value in goal.items() if isinstance(item := read(key, value), NodeAddress)]
+            self._interfaces.set_provider_address(observed.uplink, own[0] if own else None)
 
 
 class Endpoint:

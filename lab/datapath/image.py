@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv6Address
 from uuid import UUID
 
 from lab.datapath import abi
-from lab.datapath.policy import Policy
+from lab.datapath.policy import Address, Policy
 
 VPORTS = "hnv_vports_v1"
 SUBNETS = "hnv_subnets_v1"
@@ -67,11 +67,12 @@ def image_of(policy: Policy, numbers: Mapping[UUID, int]) -> Image:
         numbers: of `domain_numbers`, for all routing domains of the policy.
     """
     domain_of = {subnet.vsid: numbers[subnet.rdid] for subnet in policy.subnets}
-    settings = abi.Settings(abi.addr(policy.provider_address), policy.uplink, 0)
+    own = policy.provider_addresses[0].address if policy.provider_addresses else None
+    settings = abi.Settings(abi.addr(own), policy.uplinks[0] if policy.uplinks else 0, 0)
     return {
         DOMAINS: {rdid.bytes: _u32(number) for rdid, number in numbers.items()},
         SUBNETS: {
-            _u32(s.vsid): bytes(abi.Subnet(numbers[s.rdid], abi.mac(s.router_mac), 0, abi.addr(s.router)))
+            _u32(s.vsid): bytes(abi.Subnet(numbers[s.rdid], abi.mac(s.router_mac), 0, _addr(s.router)))
             for s in policy.subnets
         },
         MEMBERS: {
@@ -91,9 +92,9 @@ def image_of(policy: Policy, numbers: Mapping[UUID, int]) -> Image:
                 abi.RouteKey(
                     abi.mapped_prefix_bits(r.prefix.prefixlen),
                     socket.htonl(numbers[r.rdid]),
-                    abi.addr(r.prefix.network_address),
+                    _addr(r.prefix.network_address),
                 )
-            ): bytes(abi.Route(r.vsid, 0, abi.addr(r.next_hop)))
+            ): bytes(abi.Route(r.vsid, 0, _addr(r.next_hop)))
             for r in policy.routes
         },
         SETTINGS: {_u32(0): bytes(settings)},
@@ -102,7 +103,7 @@ def image_of(policy: Policy, numbers: Mapping[UUID, int]) -> Image:
                 abi.VPort(
                     p.vsid,
                     domain_of[p.vsid],
-                    abi.addr(p.customer_address),
+                    _addr(p.customer_address),
                     abi.mac(p.mac),
                     abi.PortFlag.GATEWAY if p.gateway else abi.PortFlag.NONE,
                 )
@@ -113,9 +114,9 @@ def image_of(policy: Policy, numbers: Mapping[UUID, int]) -> Image:
     }
 
 
-def lookup_key(vsid: int, customer_address: IPv4Address) -> bytes:
+def lookup_key(vsid: int, customer_address: Address) -> bytes:
     """A lookup record's key."""
-    return bytes(abi.LookupKey(vsid, abi.addr(customer_address)))
+    return bytes(abi.LookupKey(vsid, _addr(customer_address)))
 
 
 def steps_between(current: Image, wanted: Image) -> list[Step]:
@@ -130,6 +131,12 @@ def steps_between(current: Image, wanted: Image) -> list[Step]:
         if removes:
             breaks.append(Step(name, {}, removes))
     return makes + breaks[::-1]
+
+
+def _addr(address: Address | None) -> abi.Addr:
+    if isinstance(address, IPv6Address):
+        raise ValueError(f"the switch carries no IPv6 yet: {address}")
+    return abi.addr(address)
 
 
 def _u32(number: int) -> bytes:

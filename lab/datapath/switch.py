@@ -26,8 +26,9 @@ from lab.datapath.image import (
 from lab.datapath.libbpf import ensure_bpffs
 from lab.datapath.maps import Map
 from lab.datapath.pins import BPFFS, PINS, link_pins, map_pins
-from lab.datapath.policy import Policy, validate
+from lab.datapath.policy import Policy
 from lab.datapath.programs import Object, Program
+from lab.datapath.validation import validate
 from lab.errors import Problem
 
 log = logging.getLogger(__name__)

@@ -104,6 +104,8 @@ class Model:
     def __init__(self, policy: Policy, mtu: dict[int, int]) -> None:
         self.policy = policy
         self.mtu = mtu
+        self.own = policy.provider_addresses[0].address if policy.provider_addresses else None
+        self.uplink_ifindex = policy.uplinks[0] if policy.uplinks else 0
         self.ports = {p.ifindex: p for p in policy.ports}
         self.subnets = {s.vsid: s for s in policy.subnets}
         self.records = {(r.vsid, r.customer_address): r for r in policy.lookups}
@@ -249,18 +251,18 @@ class Model:
     def _deliver(
         self, record: LookupRecord, ip: Ip, original: bytes, frame: bytes
     ) -> tuple[Direction, int, int, bytes]:
-        if self.policy.provider_address is None:
+        if self.own is None:
             raise Ended(Drop.NO_UPLINK)
         length = len(original) - ETHERNET
-        if record.provider_address == self.policy.provider_address:
+        if record.provider_address == self.own:
             for port in self.policy.ports:
                 if port.vsid == record.vsid and mac(port.mac) == mac(record.mac):
                     self._fits(length, port.ifindex, 0)
                     return Direction.VPORT_OUT, record.vsid, port.ifindex, frame
             raise Ended(Drop.PORT_ABSENT)
-        if self.policy.uplink == 0:
+        if self.uplink_ifindex == 0:
             raise Ended(Drop.NO_UPLINK)
-        self._fits(length, self.policy.uplink, OVERHEAD)
+        self._fits(length, self.uplink_ifindex, OVERHEAD)
         flow = flow_id(ip)
         outer = struct.pack(
             "!BBHHHBBH4s4s",
@@ -272,14 +274,14 @@ class Model:
             64,
             47,
             0,
-            self.policy.provider_address.packed,
+            self.own.packed,
             record.provider_address.packed,
         )
         outer = outer[:10] + checksum(outer).to_bytes(2, "big") + outer[12:]
         gre = struct.pack("!HHI", 0x2000, 0x6558, record.vsid << 8 | flow)
         # The outer Ethernet header is the neighbour table's to write; until then it is the VM's.
         ethernet = (original if frame is original else frame)[:ETHERNET]
-        return Direction.WIRE_OUT, record.vsid, self.policy.uplink, ethernet + outer + gre + frame
+        return Direction.WIRE_OUT, record.vsid, self.uplink_ifindex, ethernet + outer + gre + frame
 
     def _fits(self, length: int, ifindex: int, overhead: int) -> None:
         if length + overhead > self.mtu[ifindex]:
@@ -340,7 +342,7 @@ class Model:
         if frame[12:14] != b"\x08\x00" or len(frame) < ETHERNET + IP4 or frame[14] >> 4 != 4:
             return None
         ip = Ip(frame[ETHERNET:])
-        ours = self.policy.provider_address is not None and ip.destination == self.policy.provider_address
+        ours = self.own is not None and ip.destination == self.own
         return ip if ours and ip.protocol == 47 else None
 
     def _check_outer(self, ip: Ip, frame: bytes) -> int:
@@ -358,12 +360,12 @@ class Model:
         return int(key >> 8)
 
     def _from_wire(self, subnet: Subnet, outer: Ip, frame: bytes) -> tuple[int, bytes]:
-        assert self.policy.provider_address is not None
+        assert self.own is not None
         member = next(
             (m for m in self.policy.members if m.rdid == subnet.rdid and m.provider_address == outer.source),
             None,
         )
-        if member is None or outer.source == self.policy.provider_address:
+        if member is None or outer.source == self.own:
             raise Ended(Drop.PA_SPOOF)
         if len(frame) < ETHERNET:
             raise Ended(Drop.MALFORMED)

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from lab.datapath.policy import CustomerRoute, LookupRecord, Policy, Port, ProviderMember, Subnet
+from lab.datapath.policy import (
+    CustomerRoute,
+    LookupRecord,
+    Policy,
+    Port,
+    ProviderAddress,
+    ProviderMember,
+    Subnet,
+    SwitchSettings,
+)
 
 from .switch_model import FORWARD, Model, Outcome, checksum, mac
 from .switch_rig import Rig, rig
@@ -78,8 +87,17 @@ def policies(draw: st.DrawFn, ports: list[int], uplink: int) -> Policy:
                 routes.append(CustomerRoute("r", rdid, prefix, VSIDS[rdid][1], next_hop))
     own = PAS[0] if _often(draw, 20) else None
     uplink = uplink if _often(draw, 20) else 0
-    lists = (subnets, lookups, routes, members, vports)
-    return Policy(own, uplink, *(tuple(items) for items in lists))  # type: ignore[arg-type]
+    return Policy(
+        (ProviderAddress("own", own, uplink),) if own else (),
+        (uplink,) if uplink else (),
+        SwitchSettings(),
+        tuple(subnets),
+        tuple(lookups),
+        tuple(routes),
+        (),
+        tuple(members),
+        tuple(vports),
+    )
 
 
 @st.composite

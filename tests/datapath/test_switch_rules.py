@@ -15,7 +15,16 @@ from scapy.layers.l2 import ARP, GRE, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
 from lab.datapath.abi import Direction, Drop
-from lab.datapath.policy import CustomerRoute, LookupRecord, Policy, Port, ProviderMember, Subnet
+from lab.datapath.policy import (
+    CustomerRoute,
+    LookupRecord,
+    Policy,
+    Port,
+    ProviderAddress,
+    ProviderMember,
+    Subnet,
+    SwitchSettings,
+)
 
 from .switch_model import FORWARD, PASS, SHOT, Outcome
 from .switch_rig import UPLINK_MTU, Rig, rig
@@ -34,8 +43,9 @@ def policy(bench: Rig) -> Policy:
     """Alice and Bob live here, Carol and Dave at FAR; the compartment too. Red has Alice's addresses."""
     ip = IPv4Address
     return Policy(
-        ip(OWN),
-        bench.uplink,
+        (ProviderAddress("own", ip(OWN), bench.uplink),),
+        (bench.uplink,),
+        SwitchSettings(),
         (
             Subnet("s1", 5001, BLUE, ip("10.0.0.1"), ROUTER),
             Subnet("s2", 5002, BLUE, ip("10.0.1.1"), OTHER_ROUTER),
@@ -58,6 +68,7 @@ def policy(bench: Rig) -> Policy:
             CustomerRoute("r4", BLUE, IPv4Network("192.168.50.0/24"), 5003, ip("10.0.2.2")),
             CustomerRoute("r5", RED, IPv4Network("10.0.0.0/24"), 6001, None),
         ),
+        (),
         (
             ProviderMember("m1", BLUE, ip(OWN), False),
             ProviderMember("m2", BLUE, ip(FAR), False),
@@ -168,7 +179,9 @@ def test_a_record_of_this_node_without_a_port_is_no_reason_to_use_the_wire(bench
     assert dropped(send(bench, from_alice(ip_from_alice("10.0.0.7") / UDP(), dst=DAVE))) is Drop.PORT_ABSENT
 
 
-@pytest.mark.parametrize("missing", [{"uplink": 0}, {"provider_address": None}], ids=["interface", "address"])
+@pytest.mark.parametrize(
+    "missing", [{"uplinks": ()}, {"provider_addresses": ()}], ids=["interface", "address"]
+)
 def test_before_the_uplink_is_there_nothing_goes_out(bench: Rig, missing: dict[str, Any]) -> None:
     bench.apply(replace(policy(bench), **missing))
     try:
