@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import docker
 
     from lab.engine.observe import StandingNode
-    from lab.model.lab import Lab
+    from lab.model.lab import Lab, Tenant, Vm
 
 
 def chosen(client: docker.DockerClient, name: str | None) -> str:
@@ -87,6 +87,49 @@ def topology(name: str) -> Lab:
             )
         )
     return resolve(load(record.topology))
+
+
+def vm(lab: Lab, name: str) -> tuple[Tenant, Vm]:
+    """A VM of a lab and its tenant.
+
+    Raises:
+        UsageError: the lab has no such VM.
+    """
+    known = {item.name: (tenant, item) for tenant in lab.tenants for item in tenant.vms}
+    return known[_known("VM", name, known, lab)]
+
+
+def tenant(lab: Lab, name: str) -> Tenant:
+    """A tenant of a lab.
+
+    Raises:
+        UsageError: the lab has no such tenant.
+    """
+    known = {item.name: item for item in lab.tenants}
+    return known[_known("tenant", name, known, lab)]
+
+
+def host(lab: Lab, name: str) -> str:
+    """The name of a host of a lab.
+
+    Raises:
+        UsageError: the lab has no such host.
+    """
+    return _known("host", name, {item.name: item for item in lab.hosts}, lab)
+
+
+def _known(kind: str, name: str, known: Mapping[str, object], lab: Lab) -> str:
+    if name in known:
+        return name
+    near = get_close_matches(name, known, n=1)
+    raise UsageError(
+        Problem(
+            "HNV-CLI-010",
+            f"the lab {lab.name} has no {kind} {name}",
+            expected=_listed(known),
+            hint=f"did you mean {near[0]}?" if near else "",
+        )
+    )
 
 
 def _listed(names: Mapping[str, object] | tuple[str, ...]) -> str:

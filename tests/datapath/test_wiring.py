@@ -216,3 +216,47 @@ def test_an_interface_that_leads_elsewhere_is_led_where_it_belongs(pids: dict[st
     ping(pids["hv02"], "10.0.0.2")
     assert "v-web" not in in_namespace(pids["hv01"], "ip", "link")
     assert netlink.apply(moved, pids).changes == ()
+
+
+def migratable(host: str) -> Wiring:
+    """A VM's cable to a host, as the engine wires it."""
+    return Wiring(
+        links=(
+            Link(
+                Port(host, "v-web", alias="hnvlab:test:web", addresses=("10.0.0.1/30",)),
+                Port("tor", "eth0", mac="02:00:00:00:00:99", addresses=("10.0.0.2/30",)),
+            ),
+        ),
+        # Hosts are wired to something else as well: by that their namespaces are looked at.
+        sysctls=tuple(Sysctl(node, "net.ipv4.conf.lo.rp_filter", "0") for node in ("hv01", "hv02")),
+    )
+
+
+def test_a_vm_whose_host_is_another_one_keeps_its_adapter(pids: dict[str, int]) -> None:
+    netlink.apply(migratable("hv01"), pids)
+    before = link(pids["tor"], "eth0")
+    changes = netlink.apply(migratable("hv02"), pids).changes
+    assert "hv01: v-web moved to hv02" in changes
+    assert "v-web" not in in_namespace(pids["hv01"], "ip", "link")
+    after = link(pids["tor"], "eth0")
+    assert (after["ifindex"], after["address"]) == (before["ifindex"], before["address"])
+    assert after["addr_info"] == before["addr_info"]
+    assert link(pids["hv02"], "v-web")["ifalias"] == "hnvlab:test:web"
+    ping(pids["hv02"], "10.0.0.2")
+    assert netlink.apply(migratable("hv02"), pids).changes == ()
+
+
+def test_a_port_that_moves_gets_an_index_that_neither_side_knows(pids: dict[str, int]) -> None:
+    """The source's switch still runs on it for a moment, and must find no policy for it."""
+    netlink.apply(migratable("hv01"), pids)
+    old = link(pids["hv01"], "v-web")["ifindex"]
+    netlink.apply(migratable("hv02"), pids)
+    assert link(pids["hv02"], "v-web")["ifindex"] > old
+
+
+def test_a_foreign_port_of_the_same_name_is_not_fetched(pids: dict[str, int]) -> None:
+    netlink.apply(
+        Wiring(links=(Link(Port("hv01", "v-web", alias="hnvlab:other:web"), Port("tor", "x")),)), pids
+    )
+    netlink.apply(migratable("hv02"), pids)
+    assert link(pids["hv01"], "v-web")["ifalias"] == "hnvlab:other:web"
