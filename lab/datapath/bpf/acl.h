@@ -1,0 +1,200 @@
+/* Access control lists: ordered rules, and what the flows that they allowed may do since. */
+#pragma once
+
+#include "flow.h"
+#include "fragment.h"
+#include "trace.h"
+
+/* A walk over the rules of one direction. */
+struct acl_walk {
+	struct hnv_addr source;
+	struct hnv_addr destination;
+	struct hnv_acl_key key;
+	__u16 source_port;              /* host order */
+	__u16 destination_port;
+	__u8 protocol;
+	__u8 flags;                     /* of the rule that decided */
+	__u16 match;                    /* 1 + its index; 0: none, which allows */
+	__u32 rule;                     /* its id */
+};
+
+static __always_inline bool acl_covers(const struct hnv_addr *prefix, const struct hnv_addr *mask,
+				       const struct hnv_addr *addr)
+{
+	return !(((addr->word[0] & mask->word[0]) ^ prefix->word[0]) |
+		 ((addr->word[1] & mask->word[1]) ^ prefix->word[1]) |
+		 ((addr->word[2] & mask->word[2]) ^ prefix->word[2]) |
+		 ((addr->word[3] & mask->word[3]) ^ prefix->word[3]));
+}
+
+static __always_inline bool acl_matches(const struct hnv_acl_rule *rule, const struct acl_walk *walk)
+{
+	return (rule->flags & HNV_RULE_ANY_PROTOCOL || rule->protocol == walk->protocol) &&
+	       walk->source_port >= rule->source_port_first && walk->source_port <= rule->source_port_last &&
+	       walk->destination_port >= rule->destination_port_first &&
+	       walk->destination_port <= rule->destination_port_last &&
+	       acl_covers(&rule->destination, &rule->destination_mask, &walk->destination) &&
+	       acl_covers(&rule->source, &rule->source_mask, &walk->source);
+}
+
+/* bpf_loop's; 1 ends it. */
+static long acl_step(__u32 index, void *context)
+{
+	struct acl_walk *walk = context;
+	const struct hnv_acl_rule *rule;
+
+	walk->key.index = index;
+	rule = bpf_map_lookup_elem(&hnv_acl_rules_v1, &walk->key);
+	if (!rule)
+		return 1;
+	if (!acl_matches(rule, walk))
+		return 0;
+	walk->flags = rule->flags;
+	walk->rule = rule->id;
+	walk->match = index + 1;
+	return 1;
+}
+
+/* What the rules of `acl` say about the first packet of a flow, or one without flow: `packet` in the direction that
+ * the flow was opened in. Ports are what rules see: an echo's identifier is none. */
+static __always_inline int acl_decide(struct acl_walk *walk, const struct flow_packet *packet, __u32 acl,
+				      enum hnv_acl_direction direction)
+{
+	bool ports = flow_has_ports(packet->protocol);
+
+	walk->source = packet->source;
+	walk->destination = packet->destination;
+	walk->source_port = ports ? bpf_ntohs(packet->source_port) : 0;
+	walk->destination_port = ports ? bpf_ntohs(packet->destination_port) : 0;
+	walk->protocol = packet->protocol;
+	walk->key.acl = acl;
+	walk->key.direction = direction;
+	bpf_loop(HNV_ACL_RULES_MAX, acl_step, walk, 0);
+	return walk->flags & HNV_RULE_DENY ? -HNV_DROP_ACL : 0;
+}
+
+/* A packet of a known flow, or an error about one: the flow decides, and if the port's list has changed since, what
+ * the new one says about the flow's first packet. A denied flow keeps its old number, to be asked again next time. */
+static __always_inline int acl_decide_again(struct acl_walk *walk, struct hnv_flow *flow, struct flow_packet *packet,
+					    const struct hnv_flow_key *key, __u32 acl)
+{
+	bool outbound = flow->opener == HNV_ACL_OUTBOUND;
+
+	if (flow->acl == acl)
+		return 0;
+	packet->source = outbound ? key->local : key->remote;
+	packet->destination = outbound ? key->remote : key->local;
+	packet->source_port = outbound ? key->local_port : key->remote_port;
+	packet->destination_port = outbound ? key->remote_port : key->local_port;
+	if (acl_decide(walk, packet, acl, flow->opener))
+		return -HNV_DROP_ACL;
+	flow->acl = acl;
+	return 0;
+}
+
+/* An ICMP error: the quoted packet went the other way. */
+static __always_inline int acl_judge_error(struct __sk_buff *skb, const struct pass *pass, struct acl_walk *walk,
+					   struct flow_packet *packet, struct hnv_flow_key *key, __u32 acl,
+					   enum hnv_acl_direction direction, __u64 now)
+{
+	struct hnv_flow *flow = NULL;
+
+	if (flow_packet_quoted(skb, pass, packet)) {
+		flow_key_of(key, key->ifindex, packet, direction == HNV_ACL_INBOUND);
+		flow = flow_find(key, now);
+	}
+	if (flow)
+		return acl_decide_again(walk, flow, packet, key, acl);
+	packet->source = pass->source;
+	packet->destination = pass->destination;
+	packet->protocol = pass->protocol;
+	return acl_decide(walk, packet, acl, direction);
+}
+
+static __always_inline int acl_judge_flow(const struct pass *pass, struct acl_walk *walk, struct flow_packet *packet,
+					  struct hnv_flow_key *key, __u32 acl, enum hnv_acl_direction direction,
+					  __u64 now)
+{
+	struct hnv_flow *flow;
+	int verdict;
+
+	flow_key_of(key, key->ifindex, packet, direction == HNV_ACL_OUTBOUND);
+	flow = flow_find(key, now);
+	if (flow && !flow_is_over(flow, packet)) {
+		verdict = acl_decide_again(walk, flow, packet, key, acl);
+		if (!verdict)
+			flow_touch(flow, packet, direction, now, pass->packets, pass->length);
+		return verdict;
+	}
+	verdict = acl_decide(walk, packet, acl, direction);
+	if (!verdict && !pass->is_flood) {
+		struct hnv_flow first = {
+			.last_ns = now,
+			.packets = pass->packets,
+			.bytes = pass->length,
+			.acl = acl,
+			.opener = direction,
+			.state = flow_state(HNV_FLOW_NEW, false, packet),
+		};
+
+		bpf_map_update_elem(&hnv_flows_v1, key, &first, BPF_ANY);
+	}
+	return verdict;
+}
+
+static __always_inline int acl_judge_later_fragment(const struct pass *pass, __u32 ifindex,
+						    enum hnv_acl_direction direction, __u64 now)
+{
+	struct fragment_key key = fragment_key_of(pass, ifindex, direction);
+
+	return fragment_check(&key, now);
+}
+
+static __always_inline void acl_remember_first_fragment(const struct pass *pass, __u32 ifindex,
+							enum hnv_acl_direction direction, __u64 now, bool denied)
+{
+	struct fragment_key key = fragment_key_of(pass, ifindex, direction);
+
+	fragment_remember(&key, now, denied);
+}
+
+/* A function of its own for the verifier, which looks at it once for all programs. `pass` is never NULL. */
+__noinline int acl_judge(struct __sk_buff *skb, struct pass *pass, __u32 acl, __u32 ifindex, __u32 direction)
+{
+	enum hnv_stage stage = direction == HNV_ACL_OUTBOUND ? HNV_STAGE_ACL_OUT : HNV_STAGE_ACL_IN;
+	__u64 now = bpf_ktime_get_ns();
+	struct hnv_flow_key key = { .ifindex = ifindex };
+	struct flow_packet packet = {};
+	struct acl_walk walk = {};
+	int verdict;
+
+	if (!pass)
+		return -HNV_DROP_ACL;
+	if (pass->is_later_fragment) {
+		verdict = acl_judge_later_fragment(pass, ifindex, direction, now);
+	} else {
+		flow_packet_of(skb, pass, &packet);
+		if (packet.kind == FLOW_TUPLE)
+			verdict = acl_judge_flow(pass, &walk, &packet, &key, acl, direction, now);
+		else if (packet.kind == FLOW_QUOTED)
+			verdict = acl_judge_error(skb, pass, &walk, &packet, &key, acl, direction, now);
+		else
+			verdict = acl_decide(&walk, &packet, acl, direction);
+		if (pass->is_fragment)
+			acl_remember_first_fragment(pass, ifindex, direction, now, verdict);
+	}
+	if (walk.flags & HNV_RULE_LOG)
+		event_acl(skb, pass, stage, -verdict, walk.rule);
+	trace_stage(skb, pass, stage, walk.match, NULL);
+	return verdict;
+}
+
+/* 0: the port's list lets it pass, or there is none. */
+static __always_inline int acl_check(struct __sk_buff *skb, struct pass *pass, __u32 acl, __u32 ifindex,
+				     enum hnv_acl_direction direction)
+{
+	if (acl)
+		return acl_judge(skb, pass, acl, ifindex, direction);
+	trace_stage(skb, pass, direction == HNV_ACL_OUTBOUND ? HNV_STAGE_ACL_OUT : HNV_STAGE_ACL_IN, 0, NULL);
+	return 0;
+}
