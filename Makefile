@@ -9,13 +9,14 @@ BIN     := $(VENV)/bin
 HNVLAB  := $(BIN)/hnvlab
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOP := $(VENV)/.develop-installed
+BENCH   := $(VENV)/.bench-installed
 
 # What the tests use of the machine itself; the lab needs none of it, its nodes are containers.
 TEST_PACKAGES := bird2 charon-systemd clang iperf3 iproute2 iputils-ping libbpf-dev libcharon-extra-plugins \
     libstrongswan-extra-plugins libstrongswan-standard-plugins nftables s6 strongswan-swanctl tcpdump traceroute tshark
 
 .DEFAULT_GOAL := help
-.PHONY: help lab-up lab-down check test test-fast lint format bench engine-stop proto docs clean system-packages
+.PHONY: help lab-up lab-down check test test-fast lint format bench bench-datapath engine-stop proto docs clean system-packages
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -51,6 +52,9 @@ format: $(DEVELOP) ## put the code into the project's style
 bench: $(DEVELOP) system-packages ## measure, as ratios to a baseline of the same run
 	$(BIN)/python -m tests.bench
 
+bench-datapath: $(BENCH) system-packages ## measure the data path beside bare cables and the kernel's VXLAN; writes docs/performance.md
+	$(BIN)/python -m tests.bench.datapath
+
 proto: $(DEVELOP) ## generate the southbound messages from their definition
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. lab/southbound/southbound.proto
 
@@ -80,6 +84,10 @@ $(DEVELOP): $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing hnvlab and its development tools into $(VENV)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[node,dev]'
 	@touch $@ $(RUNTIME)
+
+$(BENCH): $(DEVELOP)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[node,dev,bench]'
+	@touch $@
 
 # Debian starts the services it installs, unless it believes to be in runlevel 1.
 system-packages:
