@@ -1,7 +1,6 @@
 /* What is told to user space about single frames: drops, logged decisions, traces (ring buffers of hnv_event). */
 #pragma once
 
-#include "maps.h"
 #include "pass.h"
 #include "rate.h"
 
@@ -30,8 +29,8 @@ static __always_inline void event_fill(struct __sk_buff *skb, const struct pass 
 		event->captured = captured;
 }
 
-/* Of at most `event_pps` drops a second for each reason. */
-static __noinline int event_drop(struct __sk_buff *skb, const struct pass *pass, enum hnv_drop reason, __u32 per_second)
+static __noinline int event_of_drop(struct __sk_buff *skb, const struct pass *pass, enum hnv_drop reason,
+				    __u32 per_second)
 {
 	struct hnv_event *event;
 
@@ -45,6 +44,15 @@ static __noinline int event_drop(struct __sk_buff *skb, const struct pass *pass,
 	event->pa = pass->peer_pa;
 	bpf_ringbuf_submit(event, 0);
 	return 0;
+}
+
+/* Of at most `event_pps` drops a second for each reason; before anything of the frame is written over. */
+static __always_inline void event_drop(struct __sk_buff *skb, const struct pass *pass, enum hnv_drop reason)
+{
+	const struct hnv_settings *settings = settings_get();
+
+	if (settings && settings->event_pps)
+		event_of_drop(skb, pass, reason, settings->event_pps);
 }
 
 /* A rule that logs decided. `reason`: ACL or FORWARDED. */

@@ -147,12 +147,12 @@ static __always_inline __u64 flow_idle_ns(__u8 protocol, __u8 state)
 	return (protocol == IPPROTO_UDP ? 120 : 60) * NS_PER_S;
 }
 
-/* A flow that was idle for too long is none. */
+/* A flow that was idle for too long is none. User space may have written a later time than the last tick's. */
 static __always_inline struct hnv_flow *flow_find(const struct hnv_flow_key *key, __u64 now)
 {
 	struct hnv_flow *flow = bpf_map_lookup_elem(&hnv_flows_v1, key);
 
-	if (!flow || now - flow->last_ns > flow_idle_ns(key->protocol, flow->state))
+	if (!flow || (__s64)(now - flow->last_ns) > (__s64)flow_idle_ns(key->protocol, flow->state))
 		return NULL;
 	return flow;
 }

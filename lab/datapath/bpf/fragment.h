@@ -55,7 +55,7 @@ static __always_inline int fragment_check(const struct fragment_key *key, __u64 
 {
 	struct fragment_verdict *verdict = bpf_map_lookup_elem(&hnv_fragments_v1, key);
 
-	if (!verdict || now - verdict->last_ns > FRAGMENT_IDLE_NS)
+	if (!verdict || (__s64)(now - verdict->last_ns) > (__s64)FRAGMENT_IDLE_NS)
 		return -HNV_DROP_FRAGMENT;
 	verdict->last_ns = now;
 	return verdict->denied ? -HNV_DROP_ACL : 0;

@@ -18,9 +18,11 @@ static __noinline int trace_lookup(struct pass *pass)
 }
 
 /* Is this the packet that somebody follows? Costs a bit test when nobody does. */
-static __always_inline void trace_begin(struct pass *pass, const struct hnv_settings *settings)
+static __always_inline void trace_begin(struct __sk_buff *skb __attribute__((unused)), struct pass *pass)
 {
-	if (settings->flags & HNV_SETTINGS_TRACE)
+	const struct hnv_settings *settings = settings_get();
+
+	if (settings && settings->flags & HNV_SETTINGS_TRACE)
 		trace_lookup(pass);
 }
 
