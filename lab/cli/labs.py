@@ -118,6 +118,16 @@ def host(lab: Lab, name: str) -> str:
     return _known("host", name, {item.name: item for item in lab.hosts}, lab)
 
 
+def vsid(lab: Lab, number: int) -> int:
+    """The VSID of a virtual subnet of a lab.
+
+    Raises:
+        UsageError: no subnet of the lab has it.
+    """
+    known = {str(subnet.vsid): subnet for tenant in lab.tenants for subnet in tenant.subnets}
+    return int(_known("virtual subnet", str(number), known, lab))
+
+
 def _known(kind: str, name: str, known: Mapping[str, object], lab: Lab) -> str:
     if name in known:
         return name
