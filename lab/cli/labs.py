@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import docker
 
     from lab.engine.observe import StandingNode
-    from lab.model.lab import Lab, Tenant, Vm
+    from lab.model.lab import Lab
+    from lab.model.tenants import Tenant, Vm
 
 
 def chosen(client: docker.DockerClient, name: str | None) -> str:

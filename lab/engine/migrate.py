@@ -23,7 +23,8 @@ from lab.engine.pki import Pki
 from lab.engine.state import LabState
 from lab.engine.up import api_url
 from lab.errors import LabError, Problem, WaitTimeoutError
-from lab.model.lab import Lab, LinkEnd, Tenant, Vm
+from lab.model.lab import Lab, LinkEnd
+from lab.model.tenants import Tenant, Vm
 from lab.plan.marks import container_name
 
 MODULE = "lab.engine.migrate_mover"

@@ -26,6 +26,9 @@ from lab.engine.wiring import Bridge, Link, Outcome, Port, Route, Sysctl, Wiring
 CLONE_NEWNET = 0x40000000
 MS_REMOUNT_BIND = 32 | 4096
 IFF_UP = 1
+RT_SCOPE_LINK = 253
+"""Of link-local addresses, which are the kernel's own."""
+ELSEWHERE = "it leads elsewhere"
 
 
 class WiringError(Exception):
@@ -67,6 +70,8 @@ def writable_sysctls() -> None:
 def _apply(wiring: Wiring, pids: Mapping[str, int]) -> Outcome:
     changes: list[str] = []
     with namespaces({node: pids[node] for node in wiring.nodes()}, changes.append) as spaces:
+        for absent in wiring.absent:
+            spaces[absent.node].delete(absent.name, "the lab has it no more")
         for bridge in wiring.bridges:
             spaces[bridge.port.node].make_bridge(bridge)
         for link in wiring.links:
@@ -168,11 +173,11 @@ class Namespace:
             getattr(self._socket, function)(*arguments, **values)
         self._note(f"{self.node}: {what}")
 
-    def delete(self, name: str) -> None:
-        """Remove an interface that is not what it should be."""
+    def delete(self, name: str, why: str) -> None:
+        """Remove an interface that is not what it should be, and with it the far end."""
         item = self._links.pop(name, None)
         if item is not None:
-            self.request(f"{name} removed: it leads elsewhere", "link", "del", index=item["index"])
+            self.request(f"{name} removed: {why}", "link", "del", index=item["index"])
 
     def move(self, name: str, destination: Namespace) -> int:
         """Move one end of a link to another node, with its name and alias; it is up there at once.
@@ -256,6 +261,10 @@ class Namespace:
             if parsed.version == 4 and parsed.network.prefixlen < 31:
                 values["broadcast"] = str(parsed.network.broadcast_address)
             self.request(f"{port.name} address {address}", "addr", "add", index=index, **values)
+        for address in sorted(present - set(port.addresses)) if port.fixed else ():
+            parsed = ip_interface(address)
+            values = {"address": str(parsed.ip), "prefixlen": parsed.network.prefixlen}
+            self.request(f"{port.name} address {address} removed", "addr", "del", index=index, **values)
 
     def _present_addresses(self) -> Mapping[int, set[str]]:
         """Addresses by interface index, as they were when they were first asked for.
@@ -265,6 +274,8 @@ class Namespace:
         if self._addresses is None:
             self._addresses = {}
             for item in self._socket.get_addr():
+                if item["scope"] == RT_SCOPE_LINK:
+                    continue
                 text = f"{item.get('address')}/{item['prefixlen']}"
                 self._addresses.setdefault(item["index"], set()).add(text)
         return self._addresses
@@ -310,8 +321,8 @@ def _make_link(link: Link, a: Namespace, b: Namespace) -> None:
         and second.get("link") == first["index"]
     ):
         return
-    a.delete(link.a.name)
-    b.delete(link.b.name)
+    a.delete(link.a.name, ELSEWHERE)
+    b.delete(link.b.name, ELSEWHERE)
     a.make_veth(link.a, link.b, b)
     a.refresh(link.a.name)
     b.refresh(link.b.name)

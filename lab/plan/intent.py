@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any
 
-from lab.model.lab import Connection, Lab, Segment, Subnet, Tenant, TenantGateway, Vm
+from lab.model.lab import Lab, Segment
+from lab.model.tenants import Connection, Subnet, Tenant, TenantGateway, Vm
 
 Resource = tuple[str, dict[str, Any]]
 """Path below /networking/v1, and body."""

@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.engine import netlink
-from lab.engine.wiring import Bridge, Link, Port, Route, Sysctl, Wiring
+from lab.engine.wiring import Absent, Bridge, Link, Port, Route, Sysctl, Wiring
+from lab.model.node_settings import NO_IPV6_VM, STATIC_IPV6
 
 pytestmark = pytest.mark.root
 
@@ -260,3 +262,56 @@ def test_a_foreign_port_of_the_same_name_is_not_fetched(pids: dict[str, int]) ->
     )
     netlink.apply(migratable("hv02"), pids)
     assert link(pids["hv01"], "v-web")["ifalias"] == "hnvlab:other:web"
+
+
+IPV6_VM = Wiring(
+    links=(Link(Port("hv01", "v-green"), Port("hv02", "eth0", addresses=("fd00:2::4/64",), fixed=True)),),
+    routes=(Route("hv02", "::/0", "fd00:2::1"),),
+    sysctls=(
+        Sysctl("hv01", "net.ipv6.conf.all.disable_ipv6", "1"),
+        *(Sysctl("hv02", key, value) for key, value in STATIC_IPV6.items()),
+    ),
+)
+
+
+def test_a_vm_in_an_ipv6_subnet_has_one_static_address_and_no_duplicate_detection(
+    pids: dict[str, int],
+) -> None:
+    in_namespace(pids["hv02"], "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+    assert netlink.apply(IPV6_VM, pids).changes
+    found = {
+        (item["local"], item["scope"]) for item in link(pids["hv02"], "eth0")["addr_info"] if "local" in item
+    }
+    assert {address for address, scope in found if scope == "global"} == {"fd00:2::4"}
+    assert not any(item.get("tentative") for item in link(pids["hv02"], "eth0")["addr_info"])
+    assert "default via fd00:2::1 dev eth0" in in_namespace(pids["hv02"], "ip", "-6", "route")
+    assert "inet6" not in in_namespace(pids["hv01"], "ip", "address", "show", "v-green")
+    assert netlink.apply(IPV6_VM, pids).changes == ()
+
+
+def test_addresses_of_an_earlier_lab_go_where_the_lab_alone_decides(pids: dict[str, int]) -> None:
+    netlink.apply(IPV6_VM, pids)
+    now = replace(
+        IPV6_VM,
+        links=(Link(Port("hv01", "v-green"), Port("hv02", "eth0", addresses=("10.0.0.4/24",), fixed=True)),),
+        routes=(Route("hv02", "0.0.0.0/0", "10.0.0.1"),),
+        sysctls=tuple(Sysctl("hv02", key, value) for key, value in NO_IPV6_VM.items()),
+    )
+    netlink.apply(now, pids)
+    assert [item["local"] for item in link(pids["hv02"], "eth0")["addr_info"]] == ["10.0.0.4"]
+    assert netlink.apply(now, pids).changes == ()
+    netlink.apply(IPV6_VM, pids)
+    found = [item["local"] for item in link(pids["hv02"], "eth0")["addr_info"] if item["scope"] == "global"]
+    assert found == ["fd00:2::4"]
+
+
+def test_a_link_that_the_lab_has_no_more_goes_with_its_ends(wiring: Wiring, pids: dict[str, int]) -> None:
+    second = Link(Port("hv01", "pa1", mtu=1700), Port("tor", "p2-hv01", mtu=1700, bridge="br-pa"))
+    netlink.apply(replace(wiring, links=(*wiring.links, second)), pids)
+    assert link(pids["tor"], "p2-hv01")["master"] == "br-pa"
+    now = replace(wiring, absent=(Absent("hv01", "pa1"),))
+    assert netlink.apply(now, pids).changes
+    assert "pa1" not in in_namespace(pids["hv01"], "ip", "link")
+    assert "p2-hv01" not in in_namespace(pids["tor"], "ip", "link")
+    assert netlink.apply(now, pids).changes == ()
+    ping(pids["hv01"], "192.168.6.12")
