@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from lab.model.lab import Lab, Tenant, Vm
+from lab.model.lab import Lab
+from lab.model.tenants import Tenant, Vm
 
 Address = IPv4Address | IPv6Address
 OPTIONS_WITH_VALUE = frozenset("BcCEFGijmMQrsTVwWyzZ")
