@@ -37,6 +37,21 @@ static __always_inline bool acl_matches(const struct hnv_acl_rule *rule, const s
 	       acl_covers(&rule->source, &rule->source_mask, &walk->source);
 }
 
+/* What a judgement works with; the stack, which callers share, has no room for it. */
+struct acl_scratch {
+	struct flow_packet packet;
+	struct hnv_flow_key key;
+	struct fragment_key fragment;
+	struct hnv_flow first;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct acl_scratch);
+} acl_scratch SEC(".maps");
+
 /* bpf_loop's; 1 ends it. */
 static long acl_step(__u32 index, void *context)
 {
@@ -94,13 +109,15 @@ static __always_inline int acl_decide_again(struct acl_walk *walk, struct hnv_fl
 
 /* An ICMP error: the quoted packet went the other way. */
 static __always_inline int acl_judge_error(struct __sk_buff *skb, const struct pass *pass, struct acl_walk *walk,
-					   struct flow_packet *packet, struct hnv_flow_key *key, __u32 acl,
+					   struct acl_scratch *mine, __u32 ifindex, __u32 acl,
 					   enum hnv_acl_direction direction, __u64 now)
 {
+	struct flow_packet *packet = &mine->packet;
+	struct hnv_flow_key *key = &mine->key;
 	struct hnv_flow *flow = NULL;
 
 	if (flow_packet_quoted(skb, pass, packet)) {
-		flow_key_of(key, key->ifindex, packet, direction == HNV_ACL_INBOUND);
+		flow_key_of(key, ifindex, packet, direction == HNV_ACL_INBOUND);
 		flow = flow_find(key, now);
 	}
 	if (flow)
@@ -111,14 +128,15 @@ static __always_inline int acl_judge_error(struct __sk_buff *skb, const struct p
 	return acl_decide(walk, packet, acl, direction);
 }
 
-static __always_inline int acl_judge_flow(const struct pass *pass, struct acl_walk *walk, struct flow_packet *packet,
-					  struct hnv_flow_key *key, __u32 acl, enum hnv_acl_direction direction,
-					  __u64 now)
+static __always_inline int acl_judge_flow(const struct pass *pass, struct acl_walk *walk, struct acl_scratch *mine,
+					  __u32 ifindex, __u32 acl, enum hnv_acl_direction direction, __u64 now)
 {
+	struct flow_packet *packet = &mine->packet;
+	struct hnv_flow_key *key = &mine->key;
 	struct hnv_flow *flow;
 	int verdict;
 
-	flow_key_of(key, key->ifindex, packet, direction == HNV_ACL_OUTBOUND);
+	flow_key_of(key, ifindex, packet, direction == HNV_ACL_OUTBOUND);
 	flow = flow_find(key, now);
 	if (flow && !flow_is_over(flow, packet)) {
 		verdict = acl_decide_again(walk, flow, packet, key, acl);
@@ -128,34 +146,15 @@ static __always_inline int acl_judge_flow(const struct pass *pass, struct acl_wa
 	}
 	verdict = acl_decide(walk, packet, acl, direction);
 	if (!verdict && !pass->is_flood) {
-		struct hnv_flow first = {
-			.last_ns = now,
-			.packets = pass->packets,
-			.bytes = pass->length,
-			.acl = acl,
-			.opener = direction,
-			.state = flow_state(HNV_FLOW_NEW, false, packet),
-		};
-
-		bpf_map_update_elem(&hnv_flows_v1, key, &first, BPF_ANY);
+		mine->first.last_ns = now;
+		mine->first.packets = pass->packets;
+		mine->first.bytes = pass->length;
+		mine->first.acl = acl;
+		mine->first.opener = direction;
+		mine->first.state = flow_state(HNV_FLOW_NEW, false, packet);
+		bpf_map_update_elem(&hnv_flows_v1, key, &mine->first, BPF_ANY);
 	}
 	return verdict;
-}
-
-static __always_inline int acl_judge_later_fragment(const struct pass *pass, __u32 ifindex,
-						    enum hnv_acl_direction direction, __u64 now)
-{
-	struct fragment_key key = fragment_key_of(pass, ifindex, direction);
-
-	return fragment_check(&key, now);
-}
-
-static __always_inline void acl_remember_first_fragment(const struct pass *pass, __u32 ifindex,
-							enum hnv_acl_direction direction, __u64 now, bool denied)
-{
-	struct fragment_key key = fragment_key_of(pass, ifindex, direction);
-
-	fragment_remember(&key, now, denied);
 }
 
 /* A function of its own for the verifier, which looks at it once for all programs. `pass` is never NULL. */
@@ -164,25 +163,28 @@ __noinline int acl_judge(struct __sk_buff *skb, struct pass *pass, __u32 acl, __
 	enum hnv_stage stage = direction == HNV_ACL_OUTBOUND ? HNV_STAGE_ACL_OUT : HNV_STAGE_ACL_IN;
 	/* Of the last tick: cheap, and exact enough for times of seconds. */
 	__u64 now = bpf_ktime_get_coarse_ns();
-	struct hnv_flow_key key = { .ifindex = ifindex };
-	struct flow_packet packet = {};
 	struct acl_walk walk = {};
+	struct acl_scratch *mine;
+	__u32 zero = 0;
 	int verdict;
 
-	if (!pass)
+	mine = bpf_map_lookup_elem(&acl_scratch, &zero);
+	if (!pass || !mine)
 		return -HNV_DROP_ACL;
+	if (pass->is_fragment)
+		fragment_key_of(&mine->fragment, pass, ifindex, direction);
 	if (pass->is_later_fragment) {
-		verdict = acl_judge_later_fragment(pass, ifindex, direction, now);
+		verdict = fragment_check(&mine->fragment, now);
 	} else {
-		flow_packet_of(skb, pass, &packet);
-		if (packet.kind == FLOW_TUPLE)
-			verdict = acl_judge_flow(pass, &walk, &packet, &key, acl, direction, now);
-		else if (packet.kind == FLOW_QUOTED)
-			verdict = acl_judge_error(skb, pass, &walk, &packet, &key, acl, direction, now);
+		flow_packet_of(skb, pass, &mine->packet);
+		if (mine->packet.kind == FLOW_TUPLE)
+			verdict = acl_judge_flow(pass, &walk, mine, ifindex, acl, direction, now);
+		else if (mine->packet.kind == FLOW_QUOTED)
+			verdict = acl_judge_error(skb, pass, &walk, mine, ifindex, acl, direction, now);
 		else
-			verdict = acl_decide(&walk, &packet, acl, direction);
+			verdict = acl_decide(&walk, &mine->packet, acl, direction);
 		if (pass->is_fragment)
-			acl_remember_first_fragment(pass, ifindex, direction, now, verdict);
+			fragment_remember(&mine->fragment, now, verdict);
 	}
 	if (walk.flags & HNV_RULE_LOG)
 		event_acl(skb, pass, stage, -verdict, walk.rule);

@@ -29,12 +29,13 @@ static __always_inline void event_fill(struct __sk_buff *skb, const struct pass 
 		event->captured = captured;
 }
 
-static __noinline int event_of_drop(struct __sk_buff *skb, const struct pass *pass, enum hnv_drop reason,
-				    __u32 per_second)
+/* Functions of their own for the verifier, which looks at them once for all programs; it has to be told that a
+ * pass is never NULL. */
+__noinline int event_of_drop(struct __sk_buff *skb, const struct pass *pass, enum hnv_drop reason, __u32 per_second)
 {
 	struct hnv_event *event;
 
-	if (!rate_allows(RATE_DROP_EVENT, reason, per_second, 1))
+	if (!pass || !rate_allows(RATE_DROP_EVENT, reason, per_second, 1))
 		return 0;
 	event = bpf_ringbuf_reserve(&hnv_events_v1, sizeof(*event), 0);
 	if (!event)
@@ -56,13 +57,13 @@ static __always_inline void event_drop(struct __sk_buff *skb, const struct pass 
 }
 
 /* A rule that logs decided. `reason`: ACL or FORWARDED. */
-static __noinline int event_acl(struct __sk_buff *skb, const struct pass *pass, enum hnv_stage stage,
-				enum hnv_drop reason, __u32 rule)
+__noinline int event_acl(struct __sk_buff *skb, const struct pass *pass, enum hnv_stage stage, enum hnv_drop reason,
+			 __u32 rule)
 {
 	const struct hnv_settings *settings = settings_get();
 	struct hnv_event *event;
 
-	if (!settings || !rate_allows(RATE_ACL_EVENT, reason, settings->event_pps, 1))
+	if (!pass || !settings || !rate_allows(RATE_ACL_EVENT, reason, settings->event_pps, 1))
 		return 0;
 	event = bpf_ringbuf_reserve(&hnv_events_v1, sizeof(*event), 0);
 	if (!event)

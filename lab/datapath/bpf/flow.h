@@ -66,6 +66,7 @@ static __always_inline void flow_packet_of(struct __sk_buff *skb, const struct p
 	packet->source_port = pass->source_port;
 	packet->destination_port = pass->destination_port;
 	packet->protocol = pass->protocol;
+	packet->tcp_flags = 0;
 	packet->kind = FLOW_TUPLE;
 	if (packet->protocol == IPPROTO_TCP && pass->l4_len > TCP_FLAGS_AT) {
 		/* Flags that cannot be read are none. */

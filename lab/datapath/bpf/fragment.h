@@ -29,19 +29,15 @@ struct {
 	__type(value, struct fragment_verdict);
 } hnv_fragments_v1 SEC(".maps");
 
-static __always_inline struct fragment_key fragment_key_of(const struct pass *pass, __u32 ifindex,
-							   enum hnv_acl_direction direction)
+static __always_inline void fragment_key_of(struct fragment_key *key, const struct pass *pass, __u32 ifindex,
+					    enum hnv_acl_direction direction)
 {
-	struct fragment_key key = {
-		.ifindex = ifindex,
-		.id = pass->fragment_id,
-		.source = pass->source,
-		.destination = pass->destination,
-		.direction = direction,
-		.protocol = pass->ip_version == 4 ? pass->protocol : 0,
-	};
-
-	return key;
+	key->ifindex = ifindex;
+	key->id = pass->fragment_id;
+	key->source = pass->source;
+	key->destination = pass->destination;
+	key->direction = direction;
+	key->protocol = pass->ip_version == 4 ? pass->protocol : 0;
 }
 
 static __always_inline void fragment_remember(const struct fragment_key *key, __u64 now, bool denied)

@@ -3,16 +3,18 @@
 
 #include "event.h"
 
-static __noinline int trace_lookup(struct pass *pass)
+__noinline int trace_lookup(struct pass *pass)
 {
-	struct hnv_trace_key key = {
-		.rd = pass->rd,
-		.mark = pass->mark,
-		.source = pass->source,
-		.destination = pass->destination,
-	};
-	const __u32 *id = bpf_map_lookup_elem(&hnv_traces_v1, &key);
+	struct hnv_trace_key key = {};
+	const __u32 *id;
 
+	if (!pass)
+		return 0;
+	key.rd = pass->rd;
+	key.mark = pass->mark;
+	key.source = pass->source;
+	key.destination = pass->destination;
+	id = bpf_map_lookup_elem(&hnv_traces_v1, &key);
 	pass->trace = id ? *id : 0;
 	return 0;
 }
@@ -26,11 +28,14 @@ static __always_inline void trace_begin(struct __sk_buff *skb __attribute__((unu
 		trace_lookup(pass);
 }
 
-static __noinline int trace_emit(struct __sk_buff *skb, const struct pass *pass, enum hnv_stage stage, __u32 detail,
-				 const struct hnv_addr *pa)
+__noinline int trace_emit(struct __sk_buff *skb, const struct pass *pass, enum hnv_stage stage, __u32 detail,
+			  const struct hnv_addr *pa)
 {
-	struct hnv_event *event = bpf_ringbuf_reserve(&hnv_trace_events_v1, sizeof(*event), 0);
+	struct hnv_event *event;
 
+	if (!pass)
+		return 0;
+	event = bpf_ringbuf_reserve(&hnv_trace_events_v1, sizeof(*event), 0);
 	if (!event)
 		return 0;
 	event_fill(skb, pass, event, HNV_EVENT_TRACE, stage);
