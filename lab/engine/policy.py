@@ -24,7 +24,7 @@ from lab.controller.client import (
 from lab.engine.events import Events, Waiting
 from lab.errors import Problem, WaitTimeoutError
 from lab.model.lab import Lab
-from lab.plan.intent import Resource
+from lab.plan.resources import Resource
 
 PAUSE_S = 0.1
 """Between two looks: short beside what a tunnel needs to come up, long beside what a look costs."""
