@@ -56,7 +56,7 @@ def one_cable() -> Iterator[Place]:
 @contextmanager
 def three_cables() -> Iterator[Place]:
     """The cables of a real path, and nothing at their ends but "give it to the next" (act_mirred)."""
-    with _cabled(prefix_length=16) as (made, place):
+    with cabled(prefix_length=16) as (made, place):
         for host, vport in (("host1", "v-one"), ("host2", "v-two")):
             _join(made[host], vport, "pa0")
             _join(made[host], "pa0", vport)
@@ -66,7 +66,7 @@ def three_cables() -> Iterator[Place]:
 @contextmanager
 def kernel_vxlan() -> Iterator[Place]:
     """What Linux has for it: a bridge on each host, and a VXLAN device between them."""
-    with _cabled(prefix_length=16) as (made, place):
+    with cabled(prefix_length=16) as (made, place):
         for number, (host, vport) in enumerate((("host1", "v-one"), ("host2", "v-two"))):
             here, there = PROVIDERS[number], PROVIDERS[1 - number]
             made[host].ip(f"addr add {here}/24 dev pa0")
@@ -91,7 +91,7 @@ def switched(
 
     @contextmanager
     def build() -> Iterator[Place]:
-        with _cabled(prefix_length=24) as (made, place), pin_directory() as pins, ExitStack() as stack:
+        with cabled(prefix_length=24) as (made, place), pin_directory() as pins, ExitStack() as stack:
             endpoints = []
             for number, host in enumerate(("host1", "host2")):
                 vport = f"v-{MACHINES[number].name}"
@@ -112,7 +112,7 @@ def _endpoint(host: str, pins: Path) -> Endpoint:
 
 
 @contextmanager
-def _cabled(prefix_length: int) -> Iterator[tuple[dict[str, Namespace], Place]]:
+def cabled(prefix_length: int) -> Iterator[tuple[dict[str, Namespace], Place]]:
     with namespaces(*_CABLES) as made:
         host1, host2 = made["host1"], made["host2"]
         host1.ip(f"link add v-one type veth peer name eth0 netns {made['vm1'].name}")
