@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import docker
 
     from lab.engine.observe import StandingNode
+    from lab.engine.trace_ends import End
     from lab.model.lab import Lab
     from lab.model.tenants import Tenant, Vm
 
@@ -108,6 +109,26 @@ def tenant(lab: Lab, name: str) -> Tenant:
     """
     known = {item.name: item for item in lab.tenants}
     return known[_known("tenant", name, known, lab)]
+
+
+def end(lab: Lab, name: str, tenant: Tenant | None = None) -> End:
+    """One end of a trace: a VM, a site, a site's server, or, where it is the destination, an address.
+
+    Parameters:
+        name: of a node, or an address.
+        tenant: whose network an address is looked up in; None: it is no destination, and needs a name.
+
+    Raises:
+        UsageError: there is no such machine.
+    """
+    from lab.engine.trace_ends import end_at, ends
+
+    every = ends(lab)
+    if tenant is not None:
+        found = end_at(every.values(), name, tenant)
+        if found is not None:
+            return found
+    return every[_known("machine of a tenant", name, every, lab)]
 
 
 def host(lab: Lab, name: str) -> str:

@@ -60,10 +60,21 @@ class Helper:
         Raises:
             HelperError: the program failed, has ended, or says nothing in time.
         """
+        message = self.overhear(timeout_s)
+        if message is None:
+            raise _failed(f"no answer within {timeout_s} s")
+        return message
+
+    def overhear(self, timeout_s: float) -> Message | None:
+        """The program's next message, if there is one in time.
+
+        Raises:
+            HelperError: the program failed or has ended.
+        """
         try:
             line = self._lines.get(timeout=timeout_s)
         except queue.Empty:
-            raise _failed(f"no answer within {timeout_s} s") from None
+            return None
         if line is None:
             raise self._ended()
         message: Message = json.loads(line)
