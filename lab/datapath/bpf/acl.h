@@ -145,7 +145,7 @@ static __always_inline int acl_judge_flow(const struct pass *pass, struct acl_wa
 		return verdict;
 	}
 	verdict = acl_decide(walk, packet, acl, direction);
-	if (!verdict && !pass->is_flood) {
+	if (!verdict) {
 		mine->first.last_ns = now;
 		mine->first.packets = pass->packets;
 		mine->first.bytes = pass->length;
@@ -171,23 +171,26 @@ __noinline int acl_judge(struct __sk_buff *skb, struct pass *pass, __u32 acl, __
 	mine = bpf_map_lookup_elem(&acl_scratch, &zero);
 	if (!pass || !mine)
 		return -HNV_DROP_ACL;
+	if (icmp_is_discovery(pass))
+		return 0;
 	if (pass->is_fragment)
 		fragment_key_of(&mine->fragment, pass, ifindex, direction);
-	if (pass->is_later_fragment) {
+	flow_packet_of(skb, pass, &mine->packet);
+	if (mine->packet.kind == FLOW_FRAGMENT)
 		verdict = fragment_check(&mine->fragment, now);
-	} else {
-		flow_packet_of(skb, pass, &mine->packet);
-		if (mine->packet.kind == FLOW_TUPLE)
-			verdict = acl_judge_flow(pass, &walk, mine, ifindex, acl, direction, now);
-		else if (mine->packet.kind == FLOW_QUOTED)
-			verdict = acl_judge_error(skb, pass, &walk, mine, ifindex, acl, direction, now);
-		else
-			verdict = acl_decide(&walk, &mine->packet, acl, direction);
-		if (pass->is_fragment)
-			fragment_remember(&mine->fragment, now, verdict);
+	else if (mine->packet.kind == FLOW_TUPLE)
+		verdict = acl_judge_flow(pass, &walk, mine, ifindex, acl, direction, now);
+	else if (mine->packet.kind == FLOW_QUOTED)
+		verdict = acl_judge_error(skb, pass, &walk, mine, ifindex, acl, direction, now);
+	else
+		verdict = acl_decide(&walk, &mine->packet, acl, direction);
+	if (pass->is_fragment && !pass->is_later_fragment && !pass->is_flood)
+		fragment_remember(&mine->fragment, now, verdict);
+	if (walk.flags & HNV_RULE_LOG) {
+		struct acl_log decision = { ifindex, stage, -verdict, walk.rule };
+
+		event_acl(skb, pass, &decision);
 	}
-	if (walk.flags & HNV_RULE_LOG)
-		event_acl(skb, pass, stage, -verdict, walk.rule);
 	trace_stage(skb, pass, stage, walk.match, NULL);
 	return verdict;
 }

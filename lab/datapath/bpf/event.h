@@ -56,21 +56,29 @@ static __always_inline void event_drop(struct __sk_buff *skb, const struct pass 
 		event_of_drop(skb, pass, reason, settings->event_pps);
 }
 
-/* A rule that logs decided. `reason`: ACL or FORWARDED. */
-__noinline int event_acl(struct __sk_buff *skb, const struct pass *pass, enum hnv_stage stage, enum hnv_drop reason,
-			 __u32 rule)
+/* A decision of a rule that logs. */
+struct acl_log {
+	__u32 ifindex;                  /* port whose list it is */
+	enum hnv_stage stage;
+	enum hnv_drop reason;           /* ACL or FORWARDED */
+	__u32 rule;
+};
+
+__noinline int event_acl(struct __sk_buff *skb, const struct pass *pass, const struct acl_log *decision)
 {
 	const struct hnv_settings *settings = settings_get();
 	struct hnv_event *event;
 
-	if (!pass || !settings || !rate_allows(RATE_ACL_EVENT, reason, settings->event_pps, 1))
+	if (!pass || !decision || !settings ||
+	    !rate_allows(RATE_ACL_EVENT, decision->reason, settings->event_pps, 1))
 		return 0;
 	event = bpf_ringbuf_reserve(&hnv_events_v1, sizeof(*event), 0);
 	if (!event)
 		return 0;
-	event_fill(skb, pass, event, HNV_EVENT_ACL_LOG, stage);
-	event->reason = reason;
-	event->detail = rule;
+	event_fill(skb, pass, event, HNV_EVENT_ACL_LOG, decision->stage);
+	event->ifindex = decision->ifindex;
+	event->reason = decision->reason;
+	event->detail = decision->rule;
 	event->pa = pass->peer_pa;
 	bpf_ringbuf_submit(event, 0);
 	return 0;

@@ -11,18 +11,20 @@
 #define TCP_ACK 0x10
 #define TCP_FLAGS_AT 13
 
-#define ICMP6_FIRST_INFORMATIONAL 128   /* below: errors (RFC 4443 §2.1) */
+#define ICMP6_LAST_ERROR 4              /* and the first is 1 (RFC 4443 §2.1) */
+#define ICMP6_FIRST_DISCOVERY 133       /* RFC 4861 §4 */
+#define ICMP6_LAST_DISCOVERY 137
 #define ICMP6_ECHO_REQUEST 128
 #define ICMP6_ECHO_REPLY 129
 #define ICMP_SOURCE_QUENCH 4
-#define ICMP_REDIRECT 5
 #define ICMP_PARAMETER_PROBLEM 12
 #define ICMP_HEADER_LEN 8
 
 enum flow_kind {
-	FLOW_NONE = 0,                  /* ICMP that belongs to no flow */
+	FLOW_NONE = 0,                  /* other ICMP, and copies for many: none */
 	FLOW_TUPLE = 1,                 /* the tuple below is the flow's */
 	FLOW_QUOTED = 2,                /* an ICMP error */
+	FLOW_FRAGMENT = 3,              /* a later fragment: that of its first one */
 };
 
 /* What makes a packet part of a flow. */
@@ -48,14 +50,20 @@ static __always_inline bool icmp_is_echo(const struct pass *pass, __u8 type)
 				       type == ICMP6_ECHO_REQUEST || type == ICMP6_ECHO_REPLY;
 }
 
+static __always_inline bool icmp_is_discovery(const struct pass *pass)
+{
+	return pass->ip_version == 6 && pass_is_icmp(pass) && !pass->is_later_fragment &&
+	       pass->icmp_type >= ICMP6_FIRST_DISCOVERY && pass->icmp_type <= ICMP6_LAST_DISCOVERY;
+}
+
 static __always_inline bool icmp_is_error(const struct pass *pass)
 {
 	__u8 type = pass->icmp_type;
 
 	if (pass->ip_version == 6)
-		return type < ICMP6_FIRST_INFORMATIONAL;
-	return type == ICMP_DEST_UNREACH || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
-	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+		return type && type <= ICMP6_LAST_ERROR;
+	return type == ICMP_DEST_UNREACH || type == ICMP_SOURCE_QUENCH || type == ICMP_TIME_EXCEEDED ||
+	       type == ICMP_PARAMETER_PROBLEM;
 }
 
 /* What the parser has read, and the TCP flags. */
@@ -68,7 +76,11 @@ static __always_inline void flow_packet_of(struct __sk_buff *skb, const struct p
 	packet->protocol = pass->protocol;
 	packet->tcp_flags = 0;
 	packet->kind = FLOW_TUPLE;
-	if (packet->protocol == IPPROTO_TCP && pass->l4_len > TCP_FLAGS_AT) {
+	if (pass->is_flood) {
+		packet->kind = FLOW_NONE;
+	} else if (pass->is_later_fragment) {
+		packet->kind = FLOW_FRAGMENT;
+	} else if (packet->protocol == IPPROTO_TCP && pass->l4_len > TCP_FLAGS_AT) {
 		/* Flags that cannot be read are none. */
 		if (bpf_skb_load_bytes(skb, pass->l4_offset + TCP_FLAGS_AT, &packet->tcp_flags, 1))
 			packet->tcp_flags = 0;
@@ -120,7 +132,7 @@ static __always_inline bool flow_packet_quoted(struct __sk_buff *skb, const stru
 		packet->source_port = ports[0];
 		packet->destination_port = ports[1];
 	} else if (packet->protocol == pass->protocol) {
-		if (at + sizeof(icmp) > end || bpf_skb_load_bytes(skb, at, &icmp, sizeof(icmp)) ||
+		if (at + ICMP_HEADER_LEN > end || bpf_skb_load_bytes(skb, at, &icmp, sizeof(icmp)) ||
 		    !icmp_is_echo(pass, icmp.type))
 			return false;
 		packet->source_port = packet->destination_port = icmp.id;
