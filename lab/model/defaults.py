@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 
 from lab.model.topology import Topology
@@ -14,8 +15,12 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "routing-domain.hnvlab")
 
 
 def default_mac(address: IpAddress) -> str:
-    """A VM's MAC address: Hyper-V's OUI 00-15-5D and the last three octets of the CA."""
-    return "00:15:5d:" + ":".join(f"{octet:02x}" for octet in address.packed[-3:])
+    """A VM's MAC address: Hyper-V's OUI 00-15-5D and the last three octets of the CA, of an IPv6 CA's hash.
+
+    Hosts of several IPv6 subnets often end alike, `::4`; a MAC address is unique in the whole VM network.
+    """
+    packed = address.packed if address.version == 4 else hashlib.sha256(address.packed).digest()
+    return "00:15:5d:" + ":".join(f"{octet:02x}" for octet in packed[-3:])
 
 
 def routing_domain(topology: Topology, tenant: str) -> str:

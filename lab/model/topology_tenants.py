@@ -70,7 +70,8 @@ class VmSpec(Machine):
     )
     mac: Mac | None = Field(
         default=None,
-        description="Its MAC address; without it 00-15-5D and the last three octets of the address.",
+        description="Its MAC address; without it 00-15-5D and the last three octets of the address "
+        "(of an IPv6 address: of its SHA-256).",
     )
     dns: CustomerAddress | None = Field(default=None, description="The name server.")
     acl: Name | None = Field(

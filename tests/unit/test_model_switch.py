@@ -85,6 +85,7 @@ WRONG = [
      "same tenant"),
     ("forwarding: true", "forwarding: false", Code.NEXT_HOP, "routes: {10.1.2.0/24: 10.1.3.4}",
      "`forwarding: true`"),
+    ("storm-limit: 200", "mac: 00-15-5D-01-01-04", Code.DUPLICATE_MAC, "blue-app:\n", "VM network"),
     ("192.168.6.200\n", "192.168.6.20\n", Code.PROVIDER_ADDRESS, "192.168.6.20\n", "outside the pool"),
     ("192.168.6.200\n", "192.168.7.20\n", Code.PROVIDER_ADDRESS, "192.168.7.20", "192.168.6.0/24"),
     ("192.168.6.200\n", "192.168.6.1\n", Code.PROVIDER_ADDRESS, "192.168.6.1\n", "not"),
@@ -231,9 +232,10 @@ def test_rules_without_a_priority_follow_each_other() -> None:
     assert [rule.name for rule in first][:2] == ["app", "answers-only"]
 
 
-def test_a_default_mac_follows_an_ipv6_address_too() -> None:
-    vm = lab().tenant("green").vms[0]
-    assert vm.mac == "00:15:5d:00:00:04"
+def test_default_macs_of_ipv6_addresses_that_end_alike_differ() -> None:
+    macs = {str(vm.address): vm.mac for vm in lab().tenant("green").vms}
+    assert macs["fd00:2::4"] != macs["fd00:2:0:1::4"]
+    assert all(mac.startswith("00:15:5d:") for mac in macs.values())
 
 
 def test_an_appliance_has_the_address_of_the_file_on_the_provider_network() -> None:

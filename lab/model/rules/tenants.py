@@ -70,6 +70,7 @@ def addresses(topology: Topology) -> Iterator[Finding]:
     for name, tenant in topology.tenants.items():
         taken: dict[tuple[str, str], str] = {}
         macs: dict[tuple[str, str], str] = {}
+        whole = f"VM network `{name}`"
         for kind, vm, spec in machines(tenant):
             subnet = tenant.subnets.get(spec.subnet)
             path = ("tenants", name, kind, vm)
@@ -79,24 +80,23 @@ def addresses(topology: Topology) -> Iterator[Finding]:
                     f"a host address of subnet `{spec.subnet}`, not its first, which every host routes by"
                 )
                 yield Finding(code, (*path, "address"), f"{spec.address} {why}", expected)
-            yield from _taken(
-                taken, (spec.subnet, str(spec.address)), vm, Code.DUPLICATE_ADDRESS, (*path, "address")
-            )
+            key = (f"subnet `{spec.subnet}`", str(spec.address))
+            yield from _taken(taken, key, vm, Code.DUPLICATE_ADDRESS, (*path, "address"))
             mac = spec.mac or default_mac(spec.address)
-            if taken[spec.subnet, str(spec.address)] == vm:
-                yield from _taken(macs, (spec.subnet, mac), vm, Code.DUPLICATE_MAC, (*path, "mac"))
+            if taken[key] == vm:
+                yield from _taken(macs, (whole, mac), vm, Code.DUPLICATE_MAC, (*path, "mac"))
 
 
 def _taken(
     seen: dict[tuple[str, str], str], key: tuple[str, str], vm: str, code: Code, path: Path
 ) -> Iterator[Finding]:
     if key in seen:
-        subnet, value = key
+        where, value = key
         yield Finding(
             code,
             path,
             f"`{seen[key]}` has {value} already",
-            f"each {value} once in subnet `{subnet}` of one tenant",
+            f"each {value} once in {where}",
         )
     seen.setdefault(key, vm)
 
