@@ -5,23 +5,23 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 from uuid import UUID
 
 from lab.datapath import abi
 from lab.datapath.policy import Address, Policy
 
-VPORTS = "hnv_vports_v1"
+VPORTS = "hnv_vports_v2"
 SUBNETS = "hnv_subnets_v1"
 LOOKUP = "hnv_lookup_v1"
 LOCALS = "hnv_locals_v1"
 MEMBERS = "hnv_members_v1"
 DOMAINS = "hnv_domains_v1"
-ROUTES = "hnv_routes_v1"
-SETTINGS = "hnv_settings_v1"
+ROUTES = "hnv_routes_v2"
+SETTINGS = "hnv_settings_v2"
+PROVIDERS = "hnv_providers_v1"
 METRICS = "hnv_metrics_v1"
 
-MAKE_ORDER = (DOMAINS, SUBNETS, MEMBERS, LOOKUP, ROUTES, SETTINGS, VPORTS, LOCALS)
+MAKE_ORDER = (DOMAINS, SUBNETS, MEMBERS, LOOKUP, ROUTES, PROVIDERS, SETTINGS, VPORTS, LOCALS)
 """Make before break: what an entry leads to is there before the entry; a port speaks last. Removals go the
 other way: a port is silent before its policy goes, a domain's number is free only after its last use."""
 
@@ -68,16 +68,23 @@ def image_of(policy: Policy, numbers: Mapping[UUID, int]) -> Image:
     """
     domain_of = {subnet.vsid: numbers[subnet.rdid] for subnet in policy.subnets}
     own = policy.provider_addresses[0].address if policy.provider_addresses else None
-    settings = abi.Settings(abi.addr(own), policy.uplinks[0] if policy.uplinks else 0, 0)
+    settings = abi.Settings(
+        flags=abi.SettingsFlag.VXLAN * policy.switch.vxlan
+        | abi.SettingsFlag.DSCP_UNIFORM * policy.switch.dscp_uniform
+        | abi.SettingsFlag.EXTERNAL_ROUTER * policy.switch.external_router,
+        team=policy.switch.team,
+        uplink_count=len(policy.uplinks),
+        uplink=policy.uplinks,
+    )
     return {
         DOMAINS: {rdid.bytes: _u32(number) for rdid, number in numbers.items()},
         SUBNETS: {
-            _u32(s.vsid): bytes(abi.Subnet(numbers[s.rdid], abi.mac(s.router_mac), 0, _addr(s.router)))
+            _u32(s.vsid): bytes(abi.Subnet(numbers[s.rdid], abi.mac(s.router_mac), 0, abi.addr(s.router)))
             for s in policy.subnets
         },
         MEMBERS: {
             bytes(abi.MemberKey(numbers[m.rdid], abi.addr(m.provider_address))): _u32(
-                abi.MemberFlag.GATEWAY if m.gateway else abi.MemberFlag.NONE
+                abi.MemberFlag.GATEWAY * m.gateway | abi.MemberFlag.FORWARDER * m.forwarder
             )
             for m in policy.members
         },
@@ -90,22 +97,35 @@ def image_of(policy: Policy, numbers: Mapping[UUID, int]) -> Image:
         ROUTES: {
             bytes(
                 abi.RouteKey(
-                    abi.mapped_prefix_bits(r.prefix.prefixlen),
+                    abi.route_prefix_bits(r.prefix),
                     socket.htonl(numbers[r.rdid]),
-                    _addr(r.prefix.network_address),
+                    abi.prefix_addr(r.prefix),
                 )
-            ): bytes(abi.Route(r.vsid, 0, _addr(r.next_hop)))
+            ): bytes(
+                abi.Route(
+                    r.vsid,
+                    0,
+                    abi.route_prefix_bits(r.prefix),
+                    abi.addr(r.next_hop),
+                    abi.addr(r.external_router),
+                )
+            )
             for r in policy.routes
         },
+        PROVIDERS: {bytes(abi.addr(p.address)): _u32(p.uplink_ifindex) for p in policy.provider_addresses},
         SETTINGS: {_u32(0): bytes(settings)},
         VPORTS: {
             _u32(p.ifindex): bytes(
                 abi.VPort(
                     p.vsid,
                     domain_of[p.vsid],
-                    _addr(p.customer_address),
+                    abi.addr(p.customer_address),
+                    abi.addr(p.provider_address or own),
                     abi.mac(p.mac),
-                    abi.PortFlag.GATEWAY if p.gateway else abi.PortFlag.NONE,
+                    abi.PortFlag.GATEWAY * p.gateway
+                    | abi.PortFlag.FORWARDING * p.forwarding
+                    | abi.PortFlag.DHCP_SERVER * p.dhcp_server
+                    | abi.PortFlag.ROUTER * p.router_advertiser,
                 )
             )
             for p in policy.ports
@@ -116,7 +136,7 @@ def image_of(policy: Policy, numbers: Mapping[UUID, int]) -> Image:
 
 def lookup_key(vsid: int, customer_address: Address) -> bytes:
     """A lookup record's key."""
-    return bytes(abi.LookupKey(vsid, _addr(customer_address)))
+    return bytes(abi.LookupKey(vsid, abi.addr(customer_address)))
 
 
 def steps_between(current: Image, wanted: Image) -> list[Step]:
@@ -131,12 +151,6 @@ def steps_between(current: Image, wanted: Image) -> list[Step]:
         if removes:
             breaks.append(Step(name, {}, removes))
     return makes + breaks[::-1]
-
-
-def _addr(address: Address | None) -> abi.Addr:
-    if isinstance(address, IPv6Address):
-        raise ValueError(f"the switch carries no IPv6 yet: {address}")
-    return abi.addr(address)
 
 
 def _u32(number: int) -> bytes:

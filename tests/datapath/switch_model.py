@@ -174,12 +174,13 @@ class Model:
         if route is None or route.next_hop is not None:
             return None, False
         record = self.records.get((route.vsid, address))
-        return record, record is not None or self.subnets[route.vsid].router == address
+        return record, True
 
     def _may_send(self, port: Port, address: IPv4Address) -> bool:
         if address == port.customer_address:
             return True
-        return port.gateway and not self._owner(self.subnets[port.vsid], address)[1]
+        station = address.packed[0] not in (0, 127) and int(address) < 0xE0000000
+        return port.gateway and station and not self._owner(self.subnets[port.vsid], address)[1]
 
     # -- from a VM
 
@@ -195,7 +196,11 @@ class Model:
         ip = Ip.read(frame[ETHERNET:])
         if not self._may_send(port, ip.source):
             raise Ended(Drop.CA_SPOOF)
-        if destination_mac[0] & 1 or int(ip.destination) >= 0xE0000000:
+        if (
+            destination_mac[0] & 1
+            or int(ip.destination) >= 0xE0000000
+            or ip.destination.packed[0] in (0, 127)
+        ):
             raise Ended(Drop.BUM)
         if destination_mac != mac(subnet.router_mac):
             record = self.records.get((port.vsid, ip.destination))
@@ -421,7 +426,7 @@ def reject(kind: int, tagged: Drop) -> None:
     if kind in TYPES_VLAN:
         raise Ended(tagged)
     if kind == TYPE_IP6:
-        raise Ended(Drop.NON_IP4)
+        raise Ended(Drop.IP_VERSION)
     if kind != TYPE_IP4:
         raise Ended(Drop.NON_IP)
 

@@ -104,7 +104,7 @@ def test_the_same_policy_again_writes_nothing_even_after_a_restart(place: tuple[
 def test_policy_is_made_before_ports_and_broken_after_them(place: tuple[Path, Namespace]) -> None:
     pins, space = place
     with opened(pins, space) as switch:
-        made = [step.map_name for step in switch.apply(tenant(BLUE_ID, 5001))]
+        made = [step.map_name for step in switch.apply(tenant(BLUE_ID, 5001, uplink=1))]
         assert made == list(MAKE_ORDER)
         changed = switch.apply(tenant(RED_ID, 6001))
         makes = [step.map_name for step in changed if step.upserts]

@@ -111,7 +111,7 @@ NOT_ECT = Ether(src=CAROL, dst=ALICE) / IP(src="10.0.0.6", dst="10.0.0.4", tos=0
         (from_wire(carol_to_alice(dst=DAVE)), Drop.NOT_LOCAL),
         (from_wire(TAGGED), Drop.INNER_VLAN),
         (from_wire(Ether(src=CAROL, dst=ALICE) / ARP()), Drop.NON_IP),
-        (from_wire(Ether(src=CAROL, dst=ALICE) / IPv6()), Drop.NON_IP4),
+        (from_wire(Ether(src=CAROL, dst=ALICE) / IPv6()), Drop.IP_VERSION),
         (from_wire(Raw(bytes(10))), Drop.MALFORMED),
         (from_wire(NOT_ECT, tos=3), Drop.ECN),
     ],
