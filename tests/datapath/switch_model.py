@@ -179,8 +179,7 @@ class Model:
     def _may_send(self, port: Port, address: IPv4Address) -> bool:
         if address == port.customer_address:
             return True
-        station = address.packed[0] not in (0, 127) and int(address) < 0xE0000000
-        return port.gateway and station and not self._owner(self.subnets[port.vsid], address)[1]
+        return port.gateway and not self._owner(self.subnets[port.vsid], address)[1]
 
     # -- from a VM
 
@@ -214,6 +213,8 @@ class Model:
     def _routed(self, port: Port, subnet: Subnet, ip: Ip, frame: bytes) -> tuple[Direction, int, int, bytes]:
         route = self._route(subnet, ip.destination)
         if route and route.next_hop is None and self.subnets[route.vsid].router == ip.destination:
+            return Direction.VPORT_OUT, port.vsid, port.ifindex, self._router_answers(ip, frame)
+        if route is None and ip.destination == subnet.router:
             return Direction.VPORT_OUT, port.vsid, port.ifindex, self._router_answers(ip, frame)
         if ip.ttl <= 1:
             raise Ended(Drop.TTL_EXCEEDED, (11, 0, 0))
@@ -377,8 +378,10 @@ class Model:
         reject(int.from_bytes(frame[12:14], "big"), Drop.INNER_VLAN)
         ip = Ip.read(frame[ETHERNET:])
         self._check_inner_source(subnet, outer, ip, frame[6:12], member.gateway)
-        port = self._wire_destination(subnet, ip, frame[:6])
         header = self._ecn(outer.tos & 3, ip)
+        if frame[0] & 1 or ip.destination.is_multicast or int(ip.destination) == 0xFFFFFFFF:
+            raise Ended(Drop.BUM)
+        port = self._wire_destination(subnet, ip, frame[:6])
         if len(frame) - ETHERNET > self.mtu[port.ifindex]:
             raise Ended(Drop.TOO_BIG)
         return port.ifindex, frame[:ETHERNET] + header + ip.raw[IP4:]

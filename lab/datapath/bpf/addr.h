@@ -82,8 +82,13 @@ static __always_inline bool addr_is_nobody(const struct hnv_addr *a)
 	return !(a->word[0] | a->word[1] | a->word[2]) && !(a->word[3] & bpf_htonl(~1u));
 }
 
-/* One that a station may bear: what a packet may name as its source. */
+/* One that a packet may name as its source: no loopback, multicast or unspecified address. */
 static __always_inline bool addr_is_station(const struct hnv_addr *a)
 {
+	if (addr_is_mapped(a)) {
+		__u8 first = bpf_ntohl(a->word[3]) >> 24;
+
+		return a->word[3] && first != 127 && first >> 4 != 14;
+	}
 	return !addr_is_many(a) && !addr_is_nobody(a);
 }

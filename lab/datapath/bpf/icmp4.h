@@ -17,6 +17,8 @@ _Static_assert(sizeof(struct icmp4_message) <= sizeof(((struct scratch *)0)->mes
 static __always_inline void icmp4_kind(const struct pass *pass, struct icmp_header *icmp)
 {
 	icmp->type = pass->error == ERROR_TTL_EXCEEDED ? ICMP_TIME_EXCEEDED : ICMP_DEST_UNREACH;
+	if (pass->error == ERROR_NO_ROUTE)
+		icmp->code = ICMP_NET_UNREACH;
 	if (pass->error == ERROR_NO_HOST)
 		icmp->code = ICMP_HOST_UNREACH;
 	if (pass->error == ERROR_NO_PORT)

@@ -48,6 +48,8 @@ static __always_inline void icmp6_kind(const struct pass *pass, struct icmp_head
 	icmp->type = ICMP6_UNREACHABLE;
 	if (pass->error == ERROR_TTL_EXCEEDED)
 		icmp->type = ICMP6_TIME_EXCEEDED;
+	if (pass->error == ERROR_NO_ROUTE)
+		icmp->code = ICMP6_NO_ROUTE;
 	if (pass->error == ERROR_NO_HOST)
 		icmp->code = ICMP6_ADDRESS_UNREACHABLE;
 	if (pass->error == ERROR_NO_PORT)

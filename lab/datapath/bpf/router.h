@@ -51,7 +51,7 @@ __noinline int router_lookup(struct __sk_buff *skb, struct pass *pass)
 	const struct hnv_subnet *ingress, *subnet;
 	const struct hnv_lookup *record;
 	const struct hnv_route *route;
-	bool on_link;
+	bool on_link, external;
 
 	if (!pass)
 		return -HNV_DROP_NO_ROUTE;
@@ -61,9 +61,10 @@ __noinline int router_lookup(struct __sk_buff *skb, struct pass *pass)
 	route = route_best(pass, ingress);
 	if (route && route->flags & HNV_ROUTE_BLACKHOLE)
 		return -HNV_DROP_BLACKHOLE;
-	if (addr_equal(&ingress->router, &pass->destination))
+	external = route && !addr_is_zero(&route->external_router);
+	if ((!route || external) && addr_equal(&ingress->router, &pass->destination))
 		return router_local(skb, pass);
-	if (route && !addr_is_zero(&route->external_router)) {
+	if (external) {
 		pass->next_vsid = pass->vsid;
 		pass->next_pa = route->external_router;
 		return 0;

@@ -39,13 +39,13 @@ static __always_inline int spoof_check(const struct hnv_vport *port, const struc
 
 	if (addr_equal(&port->ca, ca))
 		return 0;
-	if (!(port->flags & (HNV_PORT_GATEWAY | HNV_PORT_FORWARDING)) || !addr_is_station(ca))
+	if (!(port->flags & (HNV_PORT_GATEWAY | HNV_PORT_FORWARDING)))
 		return -HNV_DROP_CA_SPOOF;
 	owner = ca_owner_find(port->rd, ca);
 	*foreign = !owner.record;
-	if (port->flags & HNV_PORT_FORWARDING)
-		return owner.is_router ? -HNV_DROP_CA_SPOOF : 0;
-	return owner.on_link ? -HNV_DROP_CA_SPOOF : 0;
+	if (port->flags & HNV_PORT_GATEWAY && !owner.on_link)
+		return 0;
+	return port->flags & HNV_PORT_FORWARDING && addr_is_station(ca) && !owner.is_router ? 0 : -HNV_DROP_CA_SPOOF;
 }
 
 /* The inner source must live at exactly the PA that the packet came from, and bear its own MAC or the MAC of
