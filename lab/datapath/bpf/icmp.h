@@ -20,6 +20,7 @@
 #define ICMP6_TIME_EXCEEDED 3
 #define ICMP6_ECHO 128
 #define ICMP6_ECHO_REPLY 129
+#define ICMP6_REDIRECT 137
 #define ICMP6_NO_ROUTE 0
 #define ICMP6_ADDRESS_UNREACHABLE 3
 #define ICMP6_PORT_UNREACHABLE 4
@@ -127,12 +128,12 @@ static __always_inline bool icmp_error_is_due(const struct pass *pass)
 	__u8 type = pass->icmp_type;
 
 	if (!pass->may_answer || pass->is_flood || pass->is_later_fragment || !pass->ip_version ||
-	    addr_is_many(&pass->source) || !pass->source.word[3])
+	    addr_is_many(&pass->source) || addr_is_ip4(&pass->source, 0) || addr_is_zero(&pass->source))
 		return false;
 	if (!pass_is_icmp(pass))
 		return true;
 	if (pass->ip_version == 6)
-		return type >= ICMP6_ECHO && type != NO_ICMP_TYPE;
+		return type >= ICMP6_ECHO && type != ICMP6_REDIRECT;
 	return type == ICMP_ECHO || type == ICMP_ECHOREPLY || type == ICMP_TIMESTAMP || type == ICMP_TIMESTAMPREPLY;
 }
 

@@ -1,6 +1,7 @@
 /* Neighbour discovery (RFC 4861) is answered from policy and never leaves the port. */
 #pragma once
 
+#include "guard.h"
 #include "icmp6.h"
 #include "maps.h"
 
@@ -117,7 +118,7 @@ __noinline int nd_answer(struct __sk_buff *skb, struct pass *pass)
 	if (!port || !subnet)
 		return -HNV_DROP_PORT_BLOCKED;
 	if (pass->icmp_type == ND_ROUTER_ADVERTISEMENT || pass->icmp_type == ND_REDIRECT)
-		return port->flags & HNV_PORT_ROUTER ? 0 : -HNV_DROP_RA_GUARD;
+		return guard_check_router(port);
 	if (pass->icmp_type != ND_SOLICITATION)
 		return -HNV_DROP_ND_IGNORED;
 	error = nd_load(skb, pass, &asked);

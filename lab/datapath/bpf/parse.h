@@ -10,7 +10,6 @@
 #define IP6_FRAGMENT_OFFSET 0xfff8
 #define IP6_MORE_FRAGMENTS 1
 #define IP6_EXTENSION_HEADERS 6         /* more are not followed */
-#define NO_ICMP_TYPE 255
 
 static __always_inline bool is_vlan(__be16 protocol)
 {
@@ -46,7 +45,8 @@ static __always_inline void parse_l4(struct __sk_buff *skb, struct pass *pass)
 	} else if (pass_is_icmp(pass)) {
 		__u8 *type = (__u8 *)head;
 
-		pass->icmp_type = NO_ICMP_TYPE;
+		/* A packet too short for a type gets one that no query has. */
+		pass->icmp_type = pass->ip_version == 4 ? 255 : 0;
 		if (pass->l4_len >= 8) {
 			if (bpf_skb_load_bytes(skb, pass->l4_offset, head, 8))
 				return;

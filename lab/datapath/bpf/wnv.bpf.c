@@ -54,6 +54,7 @@ static __always_inline int finish(struct __sk_buff *skb, struct pass *pass, int 
 
 	if (verdict < 0) {
 		event_drop(skb, pass, reason);
+		trace_stage(skb, pass, HNV_STAGE_DROP, reason, NULL);
 		verdict = answer_error(skb, pass, verdict);
 	}
 	return conclude(skb, pass, verdict, reason);
@@ -100,7 +101,12 @@ static __always_inline int vport_judge(struct __sk_buff *skb, struct pass *pass,
 	error = port->acl ? acl_outbound(skb, pass, port->acl) : 0;
 	if (error)
 		return error;
-	return port->qos_class ? qos_shape(skb, pass, port) : 0;
+	if (!port->qos_class)
+		return 0;
+	error = qos_shape(skb, pass, port);
+	/* It is counted when it comes out of the shaping device. */
+	pass->is_counted = error == TC_ACT_REDIRECT;
+	return error;
 }
 
 /* Rules 1 to 4, then the rest; `shaped`: the frame has been judged before. */
@@ -133,10 +139,10 @@ static __always_inline int vport_ingress(struct __sk_buff *skb, struct pass *pas
 	if (verdict)
 		return verdict;
 	pass->packets = gso_packets(skb, pass);
+	trace_begin(skb, pass);
 	if (shaped) {
 		verdict = spoof_check(port, &pass->source, &pass->source_is_foreign);
 	} else {
-		trace_begin(skb, pass);
 		trace_stage(skb, pass, HNV_STAGE_VPORT_IN, ifindex, NULL);
 		verdict = vport_judge(skb, pass, port);
 	}
