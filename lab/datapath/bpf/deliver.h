@@ -17,7 +17,7 @@ __noinline int deliver_port(struct __sk_buff *skb, struct pass *pass, __u32 ifin
 
 	if (!pass || !port)
 		return -HNV_DROP_PORT_ABSENT;
-	error = port->acl ? acl_inbound(skb, pass, ifindex, port->acl) : 0;
+	error = acl_inbound(skb, pass, ifindex, port->acl);
 	if (error)
 		return error;
 	meter_add(pass, ifindex, HNV_ACL_INBOUND, skb->len);

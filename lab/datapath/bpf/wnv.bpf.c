@@ -69,7 +69,7 @@ static __always_inline int vport_flood(struct __sk_buff *skb, struct pass *pass,
 	if (skb->mark)
 		return flood_copy(skb, pass);
 	error = storm_check(pass, port);
-	if (!error && port->acl)
+	if (!error)
 		error = acl_outbound(skb, pass, port->acl);
 	if (error)
 		return error;
@@ -98,7 +98,7 @@ static __always_inline int vport_judge(struct __sk_buff *skb, struct pass *pass,
 		return vport_flood(skb, pass, port);
 	if (addr_is_nobody(&pass->destination))
 		return -HNV_DROP_BUM;
-	error = port->acl ? acl_outbound(skb, pass, port->acl) : 0;
+	error = acl_outbound(skb, pass, port->acl);
 	if (error)
 		return error;
 	if (!port->qos_class)
@@ -141,6 +141,7 @@ static __always_inline int vport_ingress(struct __sk_buff *skb, struct pass *pas
 	pass->packets = gso_packets(skb, pass);
 	trace_begin(skb, pass);
 	if (shaped) {
+		pass->is_counted = 1;
 		verdict = spoof_check(port, &pass->source, &pass->source_is_foreign);
 	} else {
 		trace_stage(skb, pass, HNV_STAGE_VPORT_IN, ifindex, NULL);
