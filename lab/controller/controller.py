@@ -45,6 +45,7 @@ from lab.controller.domains import Endpoint, Frame, NodeEnd
 from lab.controller.fleet import Fleet
 from lab.controller.gateways import tenant_of
 from lab.controller.inventory import PLACEMENT, Document, Inventory
+from lab.controller.metering import Meters
 from lab.controller.policy import Change, Policy
 from lab.controller.refusals import IN_USE, Complaint, Refused, not_found, parent_missing, stale
 from lab.controller.shapes import WITH_SECRETS, Resource
@@ -81,6 +82,7 @@ class Controller:
         self._store = store
         self.inventory = Inventory()
         self.observations: dict[str, seen.Observation] = {}
+        self.meters = Meters()
         self.policy = Policy()
         self.fleet = Fleet()
         contents = store.load()
@@ -221,6 +223,8 @@ class Controller:
         """
         gone = domains_in(before) - domains_in(after)
         if path.collection is NETWORK_INTERFACES:
+            if before is not None and after is None:
+                self.meters.forget(before.resource.resource_id)
             self._apply_interface(path, before, after)
         elif path.collection is ACCESS_CONTROL_LISTS:
             resource = after.resource if after else None
@@ -234,9 +238,12 @@ class Controller:
     # --- southbound ---
 
     def observe(self, node: str, report: pb.Report) -> None:
-        """Take over what a gateway's agent reports. Routing domains that are not on it are none of its
-        business.
+        """Take over what an agent reports. Routing domains that are not on it are none of its business, and
+        interfaces that no longer exist are nobody's.
         """
+        self.meters.take(
+            node, (m for m in report.meters if self.inventory.named(NETWORK_INTERFACES, m.interface_id))
+        )
         known = self.observations
         current = {
             rdid: observation

@@ -189,10 +189,25 @@ def _network_interface(path: Path, resource: Resource[NetworkInterface], control
     server = resource.properties.server
     found = controller.inventory.at(server.resource_ref) if server else None
     node = controller.fleet.node(found[1].resource_id) if found else None
+    statistics = _statistics(resource.resource_id, controller)
     if node is None:
-        return {"configurationState": _single("Uninitialized", "Uninitialized", "It is on no server.")}
+        message = "It is on no server."
+        return statistics | {"configurationState": _single("Uninitialized", "Uninitialized", message)}
     state = _record_state(node, f"port/{resource.resource_id}", path, controller)
-    return {"configurationState": state}
+    return statistics | {"configurationState": state}
+
+
+def _statistics(interface_id: str, controller: Controller) -> Json:
+    """In the words of a connection's: octets and packets by direction, inside of the routing domain and
+    across its gateway.
+    """
+    counts = controller.meters.of(interface_id)
+    result: Json = {}
+    for (kind, direction), count in sorted(counts.items()):
+        result.setdefault(kind, {}).update(
+            {f"{direction}Bytes": count.bytes, f"{direction}Packets": count.packets}
+        )
+    return {"statistics": result} if result else {}
 
 
 def _record_state(node: Node, key: str, path: Path, controller: Controller) -> Json:
