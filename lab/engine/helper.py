@@ -137,12 +137,18 @@ def _child(module: str) -> Iterator[Helper]:
     ) as process:
         stdin, stdout, stderr = _pipes(process)
         helper = Helper(stdin.write)
-        for take, pipe in ((helper.pump, stdout), (helper.complain, stderr)):
-            threading.Thread(target=take, args=(pipe,), daemon=True).start()
+        readers = [
+            threading.Thread(target=take, args=(pipe,), daemon=True)
+            for take, pipe in ((helper.pump, stdout), (helper.complain, stderr))
+        ]
+        for reader in readers:
+            reader.start()
         try:
             yield helper
         finally:
             process.kill()
+            for reader in readers:
+                reader.join()
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:

@@ -8,14 +8,17 @@ milliseconds, and a port without policy loses as much as policy without a port (
 
 from __future__ import annotations
 
+import json
+import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import docker
 
 from lab.controller.client import ControllerClient
-from lab.engine import observe, runner
+from lab.engine import access, observe, runner
 from lab.engine.containers import ended
 from lab.engine.events import Events, Note
 from lab.engine.helper import START_S, Helper, started
@@ -28,6 +31,7 @@ from lab.model.tenants import Tenant, Vm
 from lab.plan.marks import container_name
 
 MODULE = "lab.engine.migrate_mover"
+FLOWS = ("python3", "-m", "lab.hvhost", "flows")
 MOVE_S = 30.0
 RATE_PPS = 1000
 FOLLOWED = "Succeeded"
@@ -109,7 +113,7 @@ def migrate(
     Raises:
         BusyLabError: another process works on the lab.
         ContainerError: the VM or a host does not run.
-        MigrationError: the VM's port stands nowhere.
+        MigrationError: the VM's port stands nowhere, or its connections cannot be taken along.
         ControllerError: the Network Controller refuses; the port is back where it was.
         WaitTimeoutError: some node does not take its new policy over.
     """
@@ -145,10 +149,12 @@ class _Work:
         interface = self.api.get(self._path)
         image = observe.fabric_image(self.client, self.lab.name)
         with started(self.client, self.lab.name, image, MODULE, processes) as mover:
-            source, target = self._prepare(mover, interface, processes)
+            source, ifindex, target = self._prepare(mover, interface, processes)
             if source == self.destination == place_of(interface):
                 return Migration(self.vm.name, source, source)
             self.events(Note(f"moving {self.vm.name} from {source} to {self.destination}"))
+            if source != self.destination:
+                self._take_flows(names[source], names[self.destination], ifindex)
             move_ms, policy_ms = self._move(mover, interface, source)
             mover.say({"end": {"within_s": 10.0}})
             lost = mover.hear(MOVE_S)
@@ -167,8 +173,10 @@ class _Work:
     def _path(self) -> str:
         return f"/networkInterfaces/{self.vm.name}"
 
-    def _prepare(self, mover: Helper, interface: dict[str, Any], processes: Any) -> tuple[str, str | None]:
-        """Where the port stands, and what is probed."""
+    def _prepare(
+        self, mover: Helper, interface: dict[str, Any], processes: Mapping[str, int]
+    ) -> tuple[str, int, str | None]:
+        """Where the port stands, which index it will have at the destination, and what is probed."""
         places = {item["resourceId"]: place_of(item) for item in self.api.list("/networkInterfaces")}
         port = port_of(self.lab, self.vm)
         source = place_of(interface)
@@ -179,6 +187,7 @@ class _Work:
                 "vm": self.vm.name,
                 "port": port.interface,
                 "alias": port.alias,
+                "destination": self.destination,
                 "targets": targets(self.tenant, self.vm, places, source, self.destination),
                 "rate_pps": RATE_PPS,
             }
@@ -193,7 +202,36 @@ class _Work:
                     hint="hnvlab up FILE wires it again",
                 )
             )
-        return str(ready["host"]), ready["target"]
+        return str(ready["host"]), int(ready["ifindex"]), ready["target"]
+
+    def _take_flows(self, source: str, destination: str, ifindex: int) -> None:
+        """Let the destination's switch know the connections that the source's access control lists follow.
+
+        Before the move, so that the VM's first packet there finds them; what is opened in the few hundred
+        milliseconds between is judged as new.
+
+        Parameters:
+            source, destination: containers.
+            ifindex: that the port will have at the destination.
+        """
+        port = port_of(self.lab, self.vm).interface
+        done = access.run(self.client, source, (*FLOWS, "export", port), MOVE_S)
+        if done.exit_code == 0 and json.loads(done.stdout):
+            with tempfile.TemporaryFile() as file:
+                file.write(done.stdout.encode())
+                file.seek(0)
+                done = access.run(
+                    self.client, destination, (*FLOWS, "import", str(ifindex)), MOVE_S, file.fileno()
+                )
+        if done.exit_code != 0:
+            raise MigrationError(
+                Problem(
+                    code="HNV-ENG-094",
+                    message=f"the connections of {port} cannot be taken along: {done.stderr.strip()}",
+                    place=self.vm.name,
+                    hint=f"hnvlab show flows {self.destination}",
+                )
+            )
 
     def _move(self, mover: Helper, interface: dict[str, Any], source: str) -> tuple[float | None, float]:
         """Port and policy at once; how long each took, in milliseconds."""

@@ -1,10 +1,11 @@
 """The program that moves a VM's port from host to host and watches what the VM loses by it.
 
 Talked to through `lab.engine.helper`. First line of stdin: `{"pids": {NODE: PID}, "hosts": [NODE…], "vm":
-NODE, "port": NAME, "alias": ALIAS, "targets": [ADDRESS…], "rate_pps": N}`. It answers with where the port
-stands and which target answers the probe: `{"host": NODE or null, "target": ADDRESS or null}`. Then each
-`{"move": NODE}` is answered by `{"ifindex": N, "move_ms": T}`, and `{"end": {"within_s": T}}` by what was
-lost, `{"sent": N, "lost": N, "blackout_ms": T or null}` (all null without a target).
+NODE, "port": NAME, "alias": ALIAS, "destination": NODE, "targets": [ADDRESS…], "rate_pps": N}`. It answers
+with where the port stands, which index it will have at the destination, and which target answers the probe:
+`{"host": NODE or null, "ifindex": N or null, "target": ADDRESS or null}`. Then each `{"move": NODE}` is
+answered by `{"move_ms": T}`, and `{"end": {"within_s": T}}` by what was lost, `{"sent": N, "lost": N,
+"blackout_ms": T or null}` (all null without a target).
 """
 
 from __future__ import annotations
@@ -45,10 +46,11 @@ def _serve(
 ) -> None:
     port, hosts = request["port"], {node: spaces[node] for node in request["hosts"]}
     standing = holder(port, request["alias"], hosts)
-    target, stream = None, None
+    target, stream, index = None, None, None
     if standing is not None:
+        index = spaces[standing].index_at(spaces[request["destination"]])
         target, stream = _probe(request["targets"], request["rate_pps"], spaces[request["vm"]])
-    _answer({"host": standing, "target": target})
+    _answer({"host": standing, "ifindex": index, "target": target})
     for order in orders:
         if "end" in order:
             _answer(_lost(stream, order["end"]["within_s"]))
@@ -56,8 +58,8 @@ def _serve(
         if standing is None:
             raise WiringError(f"no host has the port {port}")
         before = time.monotonic_ns()
-        index = spaces[standing].move(port, spaces[order["move"]])
-        _answer({"ifindex": index, "move_ms": (time.monotonic_ns() - before) / 1e6})
+        spaces[standing].move(port, spaces[order["move"]])
+        _answer({"move_ms": (time.monotonic_ns() - before) / 1e6})
         standing = order["move"]
 
 

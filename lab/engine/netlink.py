@@ -179,17 +179,19 @@ class Namespace:
         if item is not None:
             self.request(f"{name} removed: {why}", "link", "del", index=item["index"])
 
-    def move(self, name: str, destination: Namespace) -> int:
+    def index_at(self, destination: Namespace) -> int:
+        """The index that an interface gets when it moves to another node: one that neither of them uses.
+
+        What the source's switch knows of the old index must not come true on the destination.
+        """
+        return 1 + max(self.highest_index, destination.highest_index)
+
+    def move(self, name: str, destination: Namespace) -> None:
         """Move one end of a link to another node, with its name and alias; it is up there at once.
 
-        One message: the far end never sees a link that is down, so nobody's neighbours are forgotten. The
-        interface gets an index that was in use on neither side: what the source's switch knows of the old one
-        must not come true on the destination.
-
-        Returns:
-            Its index there.
+        One message: the far end never sees a link that is down, so nobody's neighbours are forgotten.
         """
-        index = 1 + max(self.highest_index, destination.highest_index)
+        index = self.index_at(destination)
         item = self._links.pop(name)
         self.request(
             f"{name} moved to {destination.node}",
@@ -201,7 +203,6 @@ class Namespace:
             state="up",
         )
         destination.refresh(name)
-        return index
 
     def make_veth(self, port: Port, peer: Port, peer_space: Namespace) -> None:
         """Both ends of a link in one message."""

@@ -116,7 +116,7 @@ def _command(tenant: Tenant, probe: Probe, timeout_s: float) -> tuple[str, ...]:
     life_s = LEAST_LIFE_S + int(timeout_s)
     what = ("--rdid", tenant.routing_domain, "--mark", str(probe.mark))
     ends = ("--source", str(probe.source), "--destination", str(probe.destination))
-    return (*LISTENER, *what, *ends, "--timeout", str(life_s), "--json")
+    return (*LISTENER, *what, *ends, "--timeout", str(life_s))
 
 
 def _followed(sender: Helper, ears: _Ears, source: End, destination: End, timeout_s: float) -> Trace:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from lab.cli import labs
 from lab.cli.migrate import described
-from lab.engine.migrate import Migration, place_of, targets
+from lab.engine.migrate import Migration, _Work, place_of, targets
 from lab.engine.migrate_probe import Loss, echo, loss
-from lab.errors import UsageError
+from lab.errors import LabError, Problem, UsageError
 from lab.model.lab import Lab
 from lab.model.loader import load
 from lab.model.resolve import resolve
@@ -106,3 +107,63 @@ def test_a_migration_is_told_with_its_blackout() -> None:
     assert described(Migration("web", "hv01", "hv01")) == ["web is on hv01 already"]
     unmeasured = described(Migration("web", "hv01", "hv02", policy_ms=30.0))
     assert "not measured" in unmeasured[1]
+
+
+class Mover:
+    """Stands for the program that moves ports; remembers where to."""
+
+    def __init__(self) -> None:
+        self.moves: list[str] = []
+
+    def say(self, message: dict[str, str]) -> None:
+        self.moves.append(message["move"])
+
+    def hear(self, timeout_s: float) -> dict[str, float]:
+        return {"move_ms": 12.0}
+
+
+class Controller:
+    """Stands for the Network Controller."""
+
+    def __init__(self, *, refuses: bool) -> None:
+        self._refuses = refuses
+        self._states = ["Updating", "Updating", "Succeeded"]
+        self.server = ""
+
+    def put(self, path: str, body: dict[str, Any]) -> None:
+        assert path == "/networkInterfaces/blue-web"
+        if self._refuses:
+            raise LabError(Problem("HNV-NC-400", "no"))
+        self.server = place_of(body)
+
+    def get(self, path: str) -> dict[str, Any]:
+        return {"properties": {"provisioningState": self._states.pop(0)}}
+
+
+def work(model: Lab, controller: Controller) -> _Work:
+    tenant, vm = labs.vm(model, "blue-web")
+    return _Work(cast("Any", None), model, tenant, vm, "hv02", cast("Any", controller), lambda _event: None)
+
+
+INTERFACE = {"properties": {"server": {"resourceRef": "/servers/hv01"}, "isPrimary": True}}
+
+
+def test_port_and_policy_go_to_the_destination(model: Lab) -> None:
+    mover, controller = Mover(), Controller(refuses=False)
+    move_ms, policy_ms = work(model, controller)._move(cast("Any", mover), INTERFACE, "hv01")
+    assert (mover.moves, controller.server, move_ms) == (["hv02"], "hv02", 12.0)
+    assert policy_ms > 0
+
+
+def test_a_port_that_is_there_already_gets_its_policy_only(model: Lab) -> None:
+    """What a migration that was killed half way has left."""
+    mover, controller = Mover(), Controller(refuses=False)
+    work(model, controller)._move(cast("Any", mover), INTERFACE, "hv02")
+    assert (mover.moves, controller.server) == ([], "hv02")
+
+
+def test_a_refused_policy_brings_the_port_back(model: Lab) -> None:
+    mover = Mover()
+    with pytest.raises(LabError, match="HNV-NC-400"):
+        work(model, Controller(refuses=True))._move(cast("Any", mover), INTERFACE, "hv01")
+    assert mover.moves == ["hv02", "hv01"]
