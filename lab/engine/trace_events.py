@@ -182,7 +182,7 @@ def concluded(steps: Iterable[Step], destination: str, port: str = "") -> Trace:
     if arrived:
         return Trace(Outcome.DELIVERED, ordered, f"It arrived at {arrived[-1].node}.")
     if answers:
-        return Trace(Outcome.ANSWERED, ordered, "The destination, which is no machine of the lab, answered.")
+        return Trace(Outcome.ANSWERED, ordered, "It was answered; who did is no machine of the tenant.")
     if drops:
         last = drops[-1]
         return Trace(Outcome.DROPPED, ordered, f"{last.node} dropped it. {explained(last.reason)}")

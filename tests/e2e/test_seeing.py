@@ -1,10 +1,11 @@
-"""Looking into the running lab: captures of one tenant, tables of a switch."""
+"""Looking into the running lab: one packet's way, captures of one tenant, tables of a switch."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from lab.testing import RunningLab, dissect, hnvlab
 from lab.testing.running import COMMAND
@@ -54,3 +55,60 @@ def test_a_switch_is_shown_without_its_agent(lab: RunningLab) -> None:
     assert {row["interface"] for row in shown["ports"]} == {"v-blue-web", "v-red-app"}
     assert "192.168.50.0/24" in text
     assert "CUSTOMER ADDRESS" in text
+
+
+def traced(lab: RunningLab, *arguments: str, exit_code: int = 0) -> dict[str, Any]:
+    """What `hnvlab trace` tells."""
+    done = hnvlab("trace", *arguments, "--lab", lab.name, "--timeout", "15", "--json", check=False)
+    assert done.returncode == exit_code, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def way(trace: dict[str, Any]) -> list[tuple[str, str]]:
+    """Node and stage of each step, in order."""
+    return [(step["node"], step["stage"]) for step in trace["steps"]]
+
+
+def test_a_packet_between_hosts_is_followed_through_every_stage(lab: RunningLab) -> None:
+    trace = traced(lab, "blue-web", "blue-app", "--proto", "udp", "--port", "9")
+    assert trace["outcome"] == "delivered"
+    switches = [step for step in way(trace) if step[0].startswith("hv")]
+    assert switches == [
+        *(("hv01", stage) for stage in ("vport-in", "acl-out", "routed", "lookup", "encap", "wire-out")),
+        *(("hv02", stage) for stage in ("wire-in", "decap", "acl-in", "vport-out")),
+    ]
+    assert way(trace)[0] == ("blue-web", "sent")
+    assert ("blue-app", "arrives") in way(trace)
+    offsets = [step["offset_us"] for step in trace["steps"]]
+    assert offsets == sorted(offsets)
+
+
+def test_a_packet_to_a_site_is_followed_into_the_tunnel_and_out_of_it(lab: RunningLab) -> None:
+    trace = traced(lab, "blue-web", "blue-sql", "--proto", "tcp", "--port", "5432")
+    assert trace["outcome"] == "delivered"
+    path = way(trace)
+    order = [
+        ("hv01", "encap"),
+        ("gw01", "decap"),
+        ("gw01", "vport-out"),
+        ("gw01", "arrives"),
+        ("blue-sql", "arrives"),
+    ]
+    assert [path.index(step) for step in order] == sorted(path.index(step) for step in order)
+    assert any("compartment blue" in step["detail"] for step in trace["steps"])
+
+
+def test_a_packet_to_nobody_is_told_with_the_reason_of_its_drop(lab: RunningLab) -> None:
+    trace = traced(lab, "blue-web", "10.0.1.99", exit_code=1)
+    assert trace["outcome"] == "dropped"
+    assert "No lookup record" in trace["explanation"]
+    last = trace["steps"][-1]
+    assert (last["node"], last["stage"], last["reason"]) == ("hv01", "drop", "no-record")
+    # Somebody else of the same address, in a network that is not ours.
+    other = traced(lab, "red-app", "10.0.0.4")
+    assert {node for node, _ in way(other)} == {"red-app", "hv01", "hv02", "red-web"}
+
+
+def test_the_default_gateway_answers_for_itself(lab: RunningLab) -> None:
+    assert traced(lab, "blue-web", "10.0.0.1")["outcome"] == "answered"
