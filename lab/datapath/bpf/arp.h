@@ -34,7 +34,7 @@ static __always_inline int arp_check(const struct hnv_vport *port, const struct 
 		return -HNV_DROP_ARP_MALFORMED;
 	/* 0.0.0.0: an address probe (RFC 5227 §2.1.1) */
 	if (!mac_equal(arp->sender_mac, port->mac.byte) ||
-	    (arp->sender_ip && spoof_check(port, &sender, &foreign)))
+	    (arp->sender_ip && spoof_check(port, &sender, false, &foreign)))
 		return -HNV_DROP_ARP_SPOOF;
 	/* A reply would speak for others; asking for one's own address is an announcement or a probe of it. */
 	if (arp->operation != bpf_htons(1) || addr_is_ip4(&port->ca, arp->target_ip))

@@ -32,8 +32,10 @@ static __always_inline struct ca_owner ca_owner_find(__u32 rd, const struct hnv_
 }
 
 /* A VM sends from its own CA only. A compartment also carries what comes from outside the routing domain, an
- * appliance whatever is not the router's. `foreign`: set when the source is no CA of the routing domain. */
-static __always_inline int spoof_check(const struct hnv_vport *port, const struct hnv_addr *ca, __u8 *foreign)
+ * appliance whatever is not the router's, and of the router's what it hands on: `routers_word` says that the packet is
+ * one that a router sends in its own name. `foreign`: set when the source is no CA of the routing domain. */
+static __always_inline int spoof_check(const struct hnv_vport *port, const struct hnv_addr *ca, bool routers_word,
+				       __u8 *foreign)
 {
 	struct ca_owner owner;
 
@@ -45,7 +47,9 @@ static __always_inline int spoof_check(const struct hnv_vport *port, const struc
 	*foreign = !owner.record;
 	if (port->flags & HNV_PORT_GATEWAY && !owner.on_link)
 		return 0;
-	return port->flags & HNV_PORT_FORWARDING && addr_is_station(ca) && !owner.is_router ? 0 : -HNV_DROP_CA_SPOOF;
+	if (!(port->flags & HNV_PORT_FORWARDING) || !addr_is_station(ca) || (owner.is_router && !routers_word))
+		return -HNV_DROP_CA_SPOOF;
+	return 0;
 }
 
 /* The inner source must live at exactly the PA that the packet came from, and bear its own MAC or the MAC of

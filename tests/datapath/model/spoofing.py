@@ -21,8 +21,13 @@ def link_local(address: bytes) -> IPv6Address:
     return IPv6Address(b"\xfe\x80" + bytes(6) + eui)
 
 
-def may_send(tables: Tables, port: Port, address: Address) -> bool:
-    """Rule 6."""
+def may_send(tables: Tables, port: Port, address: Address, packet: Packet | None = None) -> bool:
+    """Rule 6.
+
+    Args:
+        address: the source.
+        packet: what it stands in; None: an ARP request.
+    """
     if address == port.customer_address:
         return True
     on_link = tables.on_link(tables.subnets[port.vsid], address)
@@ -30,7 +35,9 @@ def may_send(tables: Tables, port: Port, address: Address) -> bool:
         return True
     if not port.forwarding or address.is_loopback or address.is_multicast or address.is_unspecified:
         return False
-    return on_link is None or on_link.router != address
+    if on_link is None or on_link.router != address:
+        return True
+    return packet is not None and packet.icmp_type in ROUTER_REPLIES[packet.version]
 
 
 def check_wire_source(

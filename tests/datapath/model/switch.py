@@ -99,7 +99,7 @@ class Model:
             if answer:
                 yield from self._back(ingress, answer)
                 return
-        if not spoofing.may_send(self.tables, port, packet.source):
+        if not spoofing.may_send(self.tables, port, packet.source, packet):
             raise Ended(Drop.CA_SPOOF)
         guards.check_dhcp(port, packet)
         if guards.is_for_many(frame[:6], packet):
