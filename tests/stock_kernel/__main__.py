@@ -20,6 +20,7 @@ SELECTION = (
     "tests/datapath/test_switch_vm.py",
     "tests/datapath/test_switch_wire.py",
     "tests/datapath/test_switch_router.py",
+    "tests/datapath/test_switch_out.py",
     "tests/datapath/test_switch_network.py",
     "tests/datapath/test_gateway_tunnels.py",
     "tests/stock_kernel",

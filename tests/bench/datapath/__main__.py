@@ -62,8 +62,8 @@ TARGETS = (
     Target("TCP stream", MANY, "NVGRE", 0.95),
     Target("UDP 64 octets", MANY, "NVGRE", 0.95),
     Target("TCP_RR", MANY, "NVGRE", 1 / 0.95),
-    # Target("TCP stream", "VXLAN", "kernel VXLAN", 1.20),
-    # Target("UDP 64 octets", "VXLAN", "kernel VXLAN", 1.20),
+    Target("TCP stream", "VXLAN", "kernel VXLAN", 1.20),
+    Target("UDP 64 octets", "VXLAN", "kernel VXLAN", 1.20),
 )
 
 

@@ -146,7 +146,7 @@ VARIANTS: dict[str, Callable[[], AbstractContextManager[Place]]] = {
     "bare veth": three_cables,
     "kernel VXLAN": kernel_vxlan,
     "NVGRE": switched("nvgre"),
-    # "VXLAN": switched("vxlan"),
+    "VXLAN": switched("vxlan"),
     "NVGRE, 60,000 records": switched("nvgre", MANY),
 }
 """What is measured, by the name in the tables."""
