@@ -1,6 +1,7 @@
 /* What is told to user space about single frames: drops, logged decisions, traces (ring buffers of hnv_event). */
 #pragma once
 
+#include "length.h"
 #include "pass.h"
 #include "rate.h"
 
@@ -23,9 +24,7 @@ static __always_inline void event_fill(struct __sk_buff *skb, const struct pass 
 		return;
 	event->length = length - at;
 	captured = length - at < HNV_EVENT_CAPTURE ? length - at : HNV_EVENT_CAPTURE;
-	/* For the verifier, which does not see that it is neither 0 nor more: the compiler took that away. */
-	asm volatile("" : "+r"(captured));
-	if (captured - 1 < HNV_EVENT_CAPTURE && !bpf_skb_load_bytes(skb, at, event->frame, captured))
+	if (length_fits(&captured, HNV_EVENT_CAPTURE) && !bpf_skb_load_bytes(skb, at, event->frame, captured))
 		event->captured = captured;
 }
 

@@ -1,6 +1,7 @@
 /* What the distributed router says: echo replies and errors (RFC 792 and 1812 §4.3, RFC 4443). */
 #pragma once
 
+#include "length.h"
 #include "storm.h"
 #include "tunnel.h"
 

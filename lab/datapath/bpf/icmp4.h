@@ -51,7 +51,7 @@ __noinline int icmp4_error(struct __sk_buff *skb, struct pass *pass)
 	__builtin_memset(message, 0, sizeof(*message));
 	quoted = pass->l4_offset - pass->l3_offset;
 	quoted += pass->l4_len < ICMP_QUOTED_L4 ? pass->l4_len : ICMP_QUOTED_L4;
-	if (quoted < IP4_MIN_HEADER_LEN || quoted > ICMP4_QUOTE_MAX)
+	if (quoted < IP4_MIN_HEADER_LEN || !length_fits(&quoted, ICMP4_QUOTE_MAX))
 		return -1;
 	if (bpf_skb_load_bytes(skb, pass->l3_offset, message->quote, quoted))
 		return -1;

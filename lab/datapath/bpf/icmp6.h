@@ -78,7 +78,7 @@ __noinline int icmp6_error(struct __sk_buff *skb, struct pass *pass)
 	quoted = (__u32)pass->l4_offset + pass->l4_len - pass->l3_offset;
 	if (quoted > ICMP6_QUOTE_MAX)
 		quoted = ICMP6_QUOTE_MAX;
-	if (quoted < sizeof(struct ipv6hdr))
+	if (quoted < sizeof(struct ipv6hdr) || !length_fits(&quoted, ICMP6_QUOTE_MAX))
 		return -1;
 	if (bpf_skb_load_bytes(skb, pass->l3_offset, message->quote, quoted))
 		return -1;

@@ -128,7 +128,10 @@ static __always_inline const __u32 *member_find(__u32 rd, const struct hnv_addr 
 /* The uplink that carries one of our own PAs now; NULL: the PA is not ours. */
 static __always_inline const __u32 *provider_find(const struct hnv_addr *pa)
 {
-	return bpf_map_lookup_elem(&hnv_providers_v1, pa);
+	/* Linux 6.1 takes no key from the memory that a function is handed. */
+	struct hnv_addr key = *pa;
+
+	return bpf_map_lookup_elem(&hnv_providers_v1, &key);
 }
 
 static __always_inline const struct hnv_flood *flood_find(__u32 vsid, __u32 index)
