@@ -142,6 +142,9 @@ static __always_inline int tunnel_push(struct __sk_buff *skb, struct pass *pass,
 	error = is_vxlan(settings) ? vxlan_push(skb, pass, settings, hash) : nvgre_push(skb, pass, settings, hash);
 	if (error)
 		return error;
+	/* The kernel writes the outer Ethernet header, but not for a frame whose present one says that it is for many. */
+	if (pass->is_flood && bpf_skb_store_bytes(skb, 0, pass->frame.eth.h_source, ETH_ALEN, 0))
+		return -HNV_DROP_ENCAP;
 	pass->eth_offset += tunnel_overhead(settings);
 	trace_stage(skb, pass, HNV_STAGE_WIRE_OUT, uplink, &pass->next_pa);
 	if (was_ip6 && skb->protocol == bpf_htons(ETH_P_IPV6))
