@@ -211,16 +211,17 @@ static __always_inline int tunnel_parse(struct __sk_buff *skb, struct pass *pass
 	return *vsid < FIRST_VSID || *vsid == VENDOR_VSID ? -HNV_DROP_VSID_RESERVED : 0;
 }
 
-/* Take the outer header off; the inner frame, with the TOS that is to be, is what remains. */
+/* Take the outer header off; the inner frame, with the TOS that is to be, is what remains. `again`: it may be
+ * encapsulated anew, for which it had better stay an IPv4 packet to the kernel. */
 static __always_inline int tunnel_strip(struct __sk_buff *skb, struct pass *pass,
-					const struct hnv_settings *settings, __u8 tos)
+					const struct hnv_settings *settings, __u8 tos, bool again)
 {
 	__s32 overhead = tunnel_overhead(settings);
 	int error = -1;
 
 	tos_set(pass, tos);
 	/* The flag lets the kernel know the packet as IPv6 again; older kernels do not know the flag. */
-	if (pass->ip_version == 6)
+	if (pass->ip_version == 6 && !again)
 		error = bpf_skb_adjust_room(skb, -overhead, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | DECAP_L3_IPV6);
 	if (error && bpf_skb_adjust_room(skb, -overhead, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
 		return -HNV_DROP_DECAP;

@@ -234,7 +234,7 @@ static __always_inline int wire_forward(struct __sk_buff *skb, struct pass *pass
 		if (error)
 			return error;
 	}
-	error = tunnel_strip(skb, pass, settings, tos);
+	error = tunnel_strip(skb, pass, settings, tos, routes);
 	if (error)
 		return error;
 	trace_stage(skb, pass, HNV_STAGE_DECAP, pass->vsid, NULL);
