@@ -345,8 +345,8 @@ struct hnv_event {
 	__u64 time_ns;                  /* CLOCK_MONOTONIC: the same on all nodes of one machine */
 	__u32 trace;                    /* trace id; 0: none */
 	__u32 vsid;
-	__u32 ifindex;                  /* of the device that the pass began on */
-	__u32 detail;
+	__u32 ifindex;                  /* of the device that the pass began on; ACL_LOG: of the port whose list it is */
+	__u32 detail;                   /* by stage; ACL_LOG: the rule's id */
 	struct hnv_addr pa;
 	__u32 length;                   /* of the frame */
 	__u32 captured;                 /* octets of it in `frame` */
