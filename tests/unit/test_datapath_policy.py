@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 
 from lab.datapath.errors import InvalidPolicyError
-from lab.datapath.image import DOMAINS, MAKE_ORDER, domain_numbers, image_of, steps_between
 from lab.datapath.policy import (
     AclRule,
     CustomerRoute,
@@ -223,23 +222,3 @@ def test_a_field_that_cannot_be_read_is_its_records_fault(body: object) -> None:
     with pytest.raises(InvalidPolicyError) as raised:
         policy_of(bad, {}, [])
     assert [problem.place for problem in raised.value.problems] == list(bad)
-
-
-# -- content of the maps
-
-
-def test_numbers_of_routing_domains_are_kept_and_the_smallest_is_free() -> None:
-    current = {RDID.bytes: (3).to_bytes(4, "little"), UUID(int=9).bytes: (1).to_bytes(4, "little")}
-    assert domain_numbers(current, {RDID, OTHER}) == {RDID: 3, OTHER: 2}, "1 is still in use"
-    assert domain_numbers({}, {RDID, OTHER}) == {RDID: 1, OTHER: 2}
-
-
-def test_steps_lead_from_one_content_to_the_other() -> None:
-    empty = {name: {} for name in MAKE_ORDER}
-    image = image_of(SOUND, {RDID: 1})
-    steps = steps_between(empty, image)
-    assert [step.map_name for step in steps] == list(MAKE_ORDER)
-    assert steps_between(image, image) == []
-    back = [step.map_name for step in steps_between(image, empty)]
-    assert back == list(reversed(MAKE_ORDER))
-    assert back[-1] == DOMAINS
