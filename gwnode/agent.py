@@ -72,12 +72,12 @@ class GatewayAgent:
         self._ruleset: list[Json] | None = None
         self._settled: dict[str, Tenant] | None = None
 
-    async def apply(self, goal: GoalState, touched: Collection[str] | None = None) -> None:
+    async def apply(self, goal: GoalState, _touched: Collection[str] | None = None, /) -> None:
         """Make the node be as the goal state says.
 
         Args:
             goal: complete.
-            touched: not looked at: all that a gateway has besides its switch follows from the whole.
+            _touched: not looked at: all that a gateway has besides its switch follows from the whole.
 
         Raises:
             LabError: refused, with nothing of it applied; or something could not be done, and the next goal

@@ -1,7 +1,7 @@
 """An HNV endpoint: a node's WNV filter filled from goal-state records. Hosts and gateways share it.
 
-Besides the policy it does what every such node must: keep the PAs on living uplinks, shape what ports send, and tie
-vports to their Port records as they come and go, in whatever order.
+Besides the policy it does what every such node must: keep the PAs on living uplinks, shape what ports send,
+and tie vports to their Port records as they come and go, in whatever order.
 """
 
 from __future__ import annotations
@@ -130,9 +130,7 @@ class _Filter:
         """Change the switch's policy; what it sends to is there before."""
         present = {name: i for name, i in self._observed.ports.items() if name in meaning.ports}
         given = self._classes or self._classes_before(present)
-        shaping = plan(
-            {name: meaning.ports[name] for name in present}, meaning.settings.uplink_kbps, given
-        )
+        shaping = plan({name: meaning.ports[name] for name in present}, meaning.settings.uplink_kbps, given)
         ports = ports_of(meaning, present, shaping.classes)
         qos_in = self._shaper.prepare(shaping)
         if qos_in:
@@ -149,7 +147,7 @@ class _Filter:
         return {name: standing[ifindex] for name, ifindex in present.items() if standing.get(ifindex)}
 
     def _follow(self, shaping: Plan) -> None:
-        """Addresses and queues as the policy says that holds now; tried again at the next change if it fails."""
+        """Addresses and queues as the policy says that holds now; tried again if it fails."""
         self._behind = True
         addresses = list(self._book.meaning.addresses.values())
         carriers = {own.address: own.uplink_ifindex for own in carried(addresses, self._observed.live)}

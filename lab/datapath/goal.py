@@ -1,7 +1,7 @@
 """What a goal state means to a switch, read record by record as it changes. Pure.
 
-A record is read once. What it becomes is either an item of the switch's policy, or part of what the node has once
-(`Meaning`), from which ports and the node's part of the policy follow when the interfaces are known.
+A record is read once. What it becomes is either an item of the switch's policy, or part of what the node has
+once (`Meaning`), from which ports and the node's part of the policy follow when the interfaces are known.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Meaning:
     """
 
     addresses: Mapping[str, NodeAddress] = field(default_factory=dict)
-    settings: NodeSettings = NodeSettings()
+    settings: NodeSettings = field(default_factory=NodeSettings)
     lists: Mapping[str, RuleList] = field(default_factory=dict)
     ports: Mapping[str, PortRecord] = field(default_factory=dict)
 
@@ -149,9 +149,7 @@ def _changed(meaning: Meaning, gone: Sequence[Read], come: Sequence[Read]) -> Me
     return Meaning(addresses, settings, lists, ports)
 
 
-def ports_of(
-    meaning: Meaning, present: Mapping[str, int], classes: Mapping[str, int]
-) -> dict[str, Port]:
+def ports_of(meaning: Meaning, present: Mapping[str, int], classes: Mapping[str, int]) -> dict[str, Port]:
     """The ports that are there and have a record, by interface id.
 
     Args:

@@ -308,8 +308,8 @@ class Ledger:
             self._put_subnet(vsid, wanted)
         for vsid in touched.floods:
             self._put_receivers(vsid, wanted)
-        for number in touched.acls - {0}:
-            self._acls.put(number, wanted)
+        for acl in touched.acls - {0}:
+            self._acls.put(acl, wanted)
         return wanted
 
     def _put(self, item: Item, wanted: Wanted, *, present: bool) -> None:

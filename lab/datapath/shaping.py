@@ -1,8 +1,9 @@
 """Bandwidth of ports, carried out by the kernel's queueing disciplines.
 
-Outbound: the switch sends a shaped port's frames into `qos0`, a cable to `qos1` on which the switch takes them again.
-On qos0 stands HTB with a class for each port: its reservation is the class's rate, its maximum the ceiling, and what
-nobody has reserved is shared. Inbound: a token bucket on the port itself. Classes are changed in place.
+Outbound: the switch sends a shaped port's frames into `qos0`, a cable to `qos1` on which the switch takes
+them again. On qos0 stands HTB with a class for each port: its reservation is the class's rate, its maximum
+the ceiling, and what nobody has reserved is shared. Inbound: a token bucket on the port itself. Classes are
+changed in place.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _ROOT = _MAJOR | 1
 _FIRST_MINOR, _LAST_MINOR = 2, 0xFFFF
 _LARGEST_MTU = 65535
 UNLIMITED_KBPS = 32_000_000
-"""What a class may send that has no maximum on a node without a speed: the most that 32 bits of octets hold."""
+"""What a class may send that has no maximum on a node without a speed: what 32 bits of octets hold."""
 _SMALLEST_SHARE_KBPS = 64
 _SHARE = 100
 """A port without reservation is sure of this part of its ceiling."""

@@ -1,7 +1,7 @@
-"""The node's provider addresses on its uplink team: each on a living link, and the fabric told when one moves.
+"""The node's provider addresses on its uplink team: each on a living link, the fabric told when one moves.
 
-Switch-independent teaming (Microsoft, "NIC Teaming": the switches know of no team): an address that changes its link
-changes its MAC, and says so itself.
+Switch-independent teaming (Microsoft, "NIC Teaming": the switches know of no team): an address that changes
+its link changes its MAC, and says so itself.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from lab.errors import Problem
 log = logging.getLogger(__name__)
 
 PROVIDER_TABLE = 7637
-"""Routing table for what leaves by pa0, the next number for pa1. The node's own traffic never follows it: in the
-product, too, the PA lives in a network compartment of its own."""
+"""Routing table for what leaves by pa0, the next number for pa1. The node's own traffic never follows it: in
+the product, too, the PA lives in a network compartment of its own."""
 _PROVIDER_RULE_PRIORITY = 32800
 """Behind the main table, which knows the uplinks' own subnets and no other route by these interfaces."""
 _ONLINK = 4
 """RTNH_F_ONLINK: the gateway is on the link even if the interface has no address of its network."""
+_SCOPE_LINK = 253
 _ETH_P_ARP = 0x0806
 _BROADCAST = b"\xff" * 6
 
@@ -49,11 +50,15 @@ class Team:
         self._netlink.close()
 
     def place(
-        self, uplinks: Mapping[int, Uplink], addresses: Iterable[NodeAddress], carriers: Mapping[IPv4Address, int]
+        self,
+        uplinks: Mapping[int, Uplink],
+        addresses: Iterable[NodeAddress],
+        carriers: Mapping[IPv4Address, int],
     ) -> None:
-        """Make the uplinks carry these addresses and no others, with routes to other PAs by each living uplink.
+        """Make the uplinks carry these addresses and no others, and route to other PAs by each that lives.
 
-        An address is there twice rather than not at all while it moves. MTU and state of the uplinks are left alone.
+        An address is there twice rather than not at all while it moves. MTU and state of the uplinks are left
+        alone.
 
         Args:
             uplinks: by number.
@@ -72,17 +77,21 @@ class Team:
         stranded = {item.address for item in wanted if not carriers.get(item.address)}
         try:
             present = self._present(uplinks)
-            busy = {index for address, index in present if self._leaves(address, index, placement, stranded)}
-            self._add(placement, present, {link.ifindex for link in uplinks.values()} - busy)
-            for number, uplink in uplinks.items():
-                if uplink.alive:
-                    self._route(number, uplink, wanted)
+            leaving = [
+                (address, index)
+                for address, index in present
+                if placement.get(address) != index and address.ip not in stranded
+            ]
+            everywhere = {uplink.ifindex for uplink in uplinks.values()}
+            self._add(placement, present, everywhere - {index for _, index in leaving})
+            self._route(uplinks, wanted)
             self._announce(uplinks, placement)
-            for address, index in present:
-                if self._leaves(address, index, placement, stranded):
-                    self._netlink.addr("del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
-            # The kernel takes an address along with the older one of its network that went.
-            self._add(placement, self._present(uplinks), {link.ifindex for link in uplinks.values()})
+            if leaving:
+                self._remove(leaving)
+                # The kernel takes addresses along with the older one of their network that goes, and all
+                # routes along with the last.
+                self._add(placement, self._present(uplinks), everywhere)
+                self._route(uplinks, wanted)
         except NetlinkError as error:
             names = ", ".join(uplink.name for uplink in uplinks.values())
             raise DatapathError(
@@ -93,10 +102,6 @@ class Team:
                     hint="the interface must be up, and the default route's gateway on its network",
                 )
             ) from error
-
-    @staticmethod
-    def _leaves(address: IPv4Interface, index: int, placement: Placement, stranded: set[IPv4Address]) -> bool:
-        return placement.get(address) != index and address.ip not in stranded
 
     def _present(self, uplinks: Mapping[int, Uplink]) -> list[tuple[IPv4Interface, int]]:
         ours = {uplink.ifindex for uplink in uplinks.values()}
@@ -116,26 +121,32 @@ class Team:
                     "add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen
                 )
 
-    def _route(self, number: int, uplink: Uplink, addresses: Iterable[NodeAddress]) -> None:
-        """Let what leaves by this uplink, and nothing else, find every PA, whether an address is on it or not."""
-        table = PROVIDER_TABLE + number
-        for item in addresses:
-            network = IPv4Interface((item.address, item.prefix_length)).network
-            self._netlink.route("replace", dst=str(network), oif=uplink.ifindex, table=table, scope=253)
-            if item.gateway is not None:
-                self._netlink.route(
-                    "replace",
-                    dst="default",
-                    gateway=str(item.gateway),
-                    oif=uplink.ifindex,
-                    table=table,
-                    flags=_ONLINK,
+    def _remove(self, leaving: Iterable[tuple[IPv4Interface, int]]) -> None:
+        for address, index in leaving:
+            self._netlink.addr(
+                "del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen
+            )
+
+    def _route(self, uplinks: Mapping[int, Uplink], addresses: Iterable[NodeAddress]) -> None:
+        """Let what leaves by a living uplink, and nothing else, find every PA, be its network here or not."""
+        for number, uplink in uplinks.items():
+            if not uplink.alive:
+                continue
+            way = {"oif": uplink.ifindex, "table": PROVIDER_TABLE + number}
+            for item in addresses:
+                network = IPv4Interface((item.address, item.prefix_length)).network
+                self._netlink.route("replace", dst=str(network), scope=_SCOPE_LINK, **way)
+                if item.gateway is not None:
+                    self._netlink.route(
+                        "replace", dst="default", gateway=str(item.gateway), flags=_ONLINK, **way
+                    )
+            try:
+                self._netlink.rule(
+                    "add", FRA_OIFNAME=uplink.name, table=way["table"], priority=_PROVIDER_RULE_PRIORITY
                 )
-        try:
-            self._netlink.rule("add", FRA_OIFNAME=uplink.name, table=table, priority=_PROVIDER_RULE_PRIORITY)
-        except NetlinkError as error:
-            if error.code != errno.EEXIST:
-                raise
+            except NetlinkError as error:
+                if error.code != errno.EEXIST:
+                    raise
 
     def _announce(self, uplinks: Mapping[int, Uplink], placement: Placement) -> None:
         """Tell the fabric's neighbours of every address if one has moved (gratuitous ARP, RFC 5227 §3).

@@ -54,7 +54,7 @@ class Agent(Protocol):
 
     changed: asyncio.Event
 
-    async def apply(self, goal: GoalState, touched: Collection[str] | None) -> None:
+    async def apply(self, goal: GoalState, touched: Collection[str] | None, /) -> None:
         """Make the node be as the goal state says, or leave it as it was.
 
         Args:
