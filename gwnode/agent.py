@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Protocol
 
@@ -72,8 +72,12 @@ class GatewayAgent:
         self._ruleset: list[Json] | None = None
         self._settled: dict[str, Tenant] | None = None
 
-    async def apply(self, goal: GoalState) -> None:
+    async def apply(self, goal: GoalState, _touched: Collection[str] | None = None, /) -> None:
         """Make the node be as the goal state says.
+
+        Args:
+            goal: complete.
+            _touched: not looked at: all that a gateway has besides its switch follows from the whole.
 
         Raises:
             LabError: refused, with nothing of it applied; or something could not be done, and the next goal

@@ -1,37 +1,29 @@
-"""Goal-state records as a switch's policy. Pure: which ports and uplinks are there is given."""
+"""Goal-state records, each as what it says to a switch. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    ip_address,
-    ip_network,
-)
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from typing import Any, TypeVar
 from uuid import UUID
 
-from lab.datapath.errors import InvalidPolicyError
 from lab.datapath.policy import (
     AclRule,
+    Address,
     CustomerRoute,
     LookupRecord,
     Network,
-    Policy,
     Port,
     PortQos,
-    ProviderAddress,
     ProviderMember,
     Subnet,
     SwitchSettings,
     TeamMode,
     UserRoute,
 )
-from lab.errors import Problem
 from lab.southbound import southbound_pb2 as pb
-from lab.southbound.keys import GoalState
 
 COMPARTMENT_PREFIX = "compartment/"
 """What the interface id of a gateway compartment's vport begins with (southbound.proto, Port)."""
@@ -131,90 +123,19 @@ def read(key: str, record: pb.Record) -> Read | None:
     return None if build is None else build(key, getattr(record, str(kind)))
 
 
-def unreadable(key: str, error: ValueError) -> Problem:
-    """The problem of a record that `read` refused."""
-    return Problem("HNV-POLICY-011", f"cannot be read: {error}", place=key)
+@lru_cache(maxsize=4096)
+def _address4(text: str) -> IPv4Address:
+    return IPv4Address(text)
 
 
-def effective_rules(record: PortRecord, lists: Mapping[str, RuleList]) -> tuple[AclRule, ...]:
-    """The rules of a port in order: the interface's own lists first, then its subnet's.
-
-    Raises:
-        InvalidPolicyError: a list is not there.
-    """
-    missing = [name for name in record.lists if name not in lists]
-    if missing:
-        raise InvalidPolicyError(
-            Problem(
-                "HNV-POLICY-015",
-                f"there is no access control list {', '.join(missing)}",
-                place=record.port.key,
-            )
-        )
-    return tuple(rule for name in record.lists for rule in lists[name].rules)
-
-
-def policy_of(goal: GoalState, ports: Mapping[str, int], uplinks: Sequence[int]) -> Policy:
-    """The policy that a goal state means on a node that has these interfaces.
-
-    Args:
-        goal: records of other kinds than the switch's are passed over.
-        ports: ifindex of each vport that is there, by interface id. A Port record without its interface is no
-            fault: the interface may come later.
-        uplinks: ifindex of each team member that has carrier, or 0, in the order of their names. A PA whose
-            home has none is carried by the first that has.
-
-    Raises:
-        InvalidPolicyError: a field cannot be read; each problem's place is its record's key.
-    """
-    items: list[Read] = []
-    problems = []
-    for key, record in goal.items():
-        try:
-            item = read(key, record)
-        except ValueError as error:
-            problems.append(unreadable(key, error))
-            continue
-        if item is not None:
-            items.append(item)
-    if problems:
-        raise InvalidPolicyError(problems)
-    lists = {item.id: item for item in items if isinstance(item, RuleList)}
-    (settings,) = [item for item in items if isinstance(item, NodeSettings)] or [NodeSettings()]
-    return Policy(
-        provider_addresses=carried([item for item in items if isinstance(item, NodeAddress)], uplinks),
-        uplinks=tuple(index for index in uplinks if index),
-        switch=settings.switch,
-        subnets=tuple(item for item in items if isinstance(item, Subnet)),
-        lookups=tuple(item for item in items if isinstance(item, LookupRecord)),
-        routes=tuple(item for item in items if isinstance(item, CustomerRoute)),
-        user_routes=tuple(item for item in items if isinstance(item, UserRoute)),
-        members=tuple(item for item in items if isinstance(item, ProviderMember)),
-        ports=tuple(
-            replace(item.port, ifindex=ports[item.interface_id], acl=effective_rules(item, lists))
-            for item in items
-            if isinstance(item, PortRecord) and item.interface_id in ports
-        ),
-    )
-
-
-def carried(addresses: Sequence[NodeAddress], uplinks: Sequence[int]) -> tuple[ProviderAddress, ...]:
-    """Which uplink carries each PA now: its home while that is alive, else the first that is.
-
-    Args:
-        addresses: of the goal state.
-        uplinks: ifindex of each team member that has carrier, or 0, in the order of their names.
-    """
-    spare = next((index for index in uplinks if index), 0)
-    ordered = sorted(addresses, key=lambda item: (item.uplink, item.address))
-    return tuple(
-        ProviderAddress(
-            item.key,
-            item.address,
-            (uplinks[item.uplink] if item.uplink < len(uplinks) else 0) or spare,
-        )
-        for item in ordered
-    )
+@lru_cache(maxsize=4096)
+def _address(text: str) -> Address:
+    if ":" not in text:
+        return IPv4Address(text)
+    address = IPv6Address(text)
+    if address.ipv4_mapped is not None or address.is_unspecified:
+        raise ValueError(f"{text} is no address of a station")
+    return address
 
 
 def _node_address(key: str, body: pb.ProviderAddress) -> NodeAddress:
@@ -248,16 +169,16 @@ def _word(words: Mapping[str, Meaning], field: str, word: str) -> Meaning:
 
 
 def _subnet(key: str, body: pb.VirtualSubnet) -> Subnet:
-    return Subnet(key, body.vsid, UUID(body.rdid), ip_address(body.router_address), body.router_mac)
+    return Subnet(key, body.vsid, UUID(body.rdid), _address(body.router_address), body.router_mac)
 
 
 def _lookup(key: str, body: pb.LookupRecord) -> LookupRecord:
     return LookupRecord(
         key,
         body.vsid,
-        ip_address(body.customer_address),
+        _address(body.customer_address),
         body.mac,
-        IPv4Address(body.provider_address),
+        _address4(body.provider_address),
     )
 
 
@@ -267,13 +188,13 @@ def _route(key: str, body: pb.CustomerRoute) -> CustomerRoute:
         UUID(body.rdid),
         ip_network(body.prefix),
         body.vsid,
-        ip_address(body.next_hop) if body.next_hop else None,
+        _address(body.next_hop) if body.next_hop else None,
         IPv4Address(body.external_router) if body.external_router else None,
     )
 
 
 def _user_route(key: str, body: pb.UserRoute) -> UserRoute:
-    next_hop = ip_address(body.next_hop) if body.next_hop else None
+    next_hop = _address(body.next_hop) if body.next_hop else None
     return UserRoute(key, body.vsid, ip_network(body.prefix), next_hop, body.next_hop_vsid)
 
 
@@ -322,7 +243,7 @@ def _port(key: str, body: pb.Port) -> PortRecord:
         key,
         0,
         body.vsid,
-        ip_address(body.customer_address),
+        _address(body.customer_address),
         body.mac,
         gateway=body.interface_id.startswith(COMPARTMENT_PREFIX),
         provider_address=IPv4Address(body.provider_address) if body.provider_address else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from lab.datapath.entries import lookup_key
 from lab.datapath.errors import InvalidPolicyError
 from lab.datapath.policy import (
     Address,
@@ -28,6 +29,9 @@ MOST_UPLINKS = 4
 """HNV_UPLINKS_MAX."""
 MOST_RULES = 256
 """HNV_ACL_RULES_MAX, for each direction."""
+
+Identity = tuple[object, ...] | bytes
+"""Bytes for lookup records, of which there are many: their hash is kept, and an address's is slow."""
 
 _MAC = re.compile(r"[0-9a-f][02468ace]([-:][0-9a-f]{2}){5}", re.IGNORECASE)
 
@@ -95,11 +99,11 @@ def stands_twice(item: Item, other: Item) -> Problem:
     return Problem("HNV-POLICY-002", f"{what} stands twice, in {other.key} too", place=item.key)
 
 
-def identity(item: Item) -> tuple[object, ...]:
+def identity(item: Item) -> Identity:
     """What may stand only once in a policy."""
     match item:
         case LookupRecord():
-            return (1, item.vsid, item.customer_address)
+            return lookup_key(item.vsid, item.customer_address)
         case Subnet():
             return (2, item.vsid)
         case CustomerRoute():
@@ -113,7 +117,7 @@ def identity(item: Item) -> tuple[object, ...]:
 
 
 def _twins(policy: Policy) -> Iterator[Problem]:
-    seen: dict[tuple[object, ...], Item] = {}
+    seen: dict[Identity, Item] = {}
     for item in policy.items:
         other = seen.setdefault(identity(item), item)
         if other is not item:

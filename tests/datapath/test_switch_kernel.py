@@ -17,6 +17,7 @@ from lab.datapath.errors import InvalidPolicyError, NoDatapathError
 from lab.datapath.image import DOMAINS, LOOKUP, MAKE_ORDER, VPORTS
 from lab.datapath.maps import Map
 from lab.datapath.policy import (
+    AclRule,
     CustomerRoute,
     LookupRecord,
     Policy,
@@ -104,7 +105,12 @@ def test_the_same_policy_again_writes_nothing_even_after_a_restart(place: tuple[
 def test_policy_is_made_before_ports_and_broken_after_them(place: tuple[Path, Namespace]) -> None:
     pins, space = place
     with opened(pins, space) as switch:
-        made = [step.map_name for step in switch.apply(tenant(BLUE_ID, 5001, uplink=1))]
+        policy = tenant(BLUE_ID, 5001, uplink=7)
+        rules = (AclRule("r", inbound=True, deny=False),)
+        made = [
+            step.map_name
+            for step in switch.apply(replace(policy, ports=(replace(policy.ports[0], acl=rules),)))
+        ]
         assert made == list(MAKE_ORDER)
         changed = switch.apply(tenant(RED_ID, 6001))
         makes = [step.map_name for step in changed if step.upserts]

@@ -15,7 +15,7 @@ import pytest
 from lab.datapath.abi import Drop
 from lab.datapath.build import SOURCE, compile_object
 from lab.datapath.errors import InvalidPolicyError
-from lab.datapath.interfaces import PROVIDER_TABLE
+from lab.datapath.team import PROVIDER_TABLE
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import record
 from lab.testing.eventually import eventually

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from lab.datapath.errors import InvalidPolicyError
-from lab.datapath.image import DOMAINS, MAKE_ORDER, domain_numbers, image_of, steps_between
+from lab.datapath.goal import GoalBook, node_of, ports_of
 from lab.datapath.policy import (
     AclRule,
     CustomerRoute,
@@ -23,7 +23,6 @@ from lab.datapath.policy import (
     TeamMode,
     UserRoute,
 )
-from lab.datapath.records import policy_of
 from lab.datapath.validation import validate
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, record
@@ -118,6 +117,23 @@ def test_all_problems_are_told_at_once() -> None:
 def goal(*bodies: object) -> GoalState:
     items = [record(body) for body in bodies]  # type: ignore[arg-type]
     return {item.key: item for item in items}
+
+
+def policy_of(state: GoalState, ports: dict[str, int], uplinks: list[int]) -> Policy:
+    """What a goal state means on a node with these interfaces."""
+    draft = GoalBook().draft(state)
+    node = node_of(draft.meaning, uplinks, 0)
+    return Policy(
+        node.provider_addresses,
+        node.uplinks,
+        node.switch,
+        subnets=tuple(item for item in draft.added if isinstance(item, Subnet)),
+        lookups=tuple(item for item in draft.added if isinstance(item, LookupRecord)),
+        routes=tuple(item for item in draft.added if isinstance(item, CustomerRoute)),
+        user_routes=tuple(item for item in draft.added if isinstance(item, UserRoute)),
+        members=tuple(item for item in draft.added if isinstance(item, ProviderMember)),
+        ports=tuple(ports_of(draft.meaning, ports, {}).values()),
+    )
 
 
 WIRE = goal(
@@ -225,21 +241,30 @@ def test_a_field_that_cannot_be_read_is_its_records_fault(body: object) -> None:
     assert [problem.place for problem in raised.value.problems] == list(bad)
 
 
-# -- content of the maps
+# -- changes of a goal state
 
 
-def test_numbers_of_routing_domains_are_kept_and_the_smallest_is_free() -> None:
-    current = {RDID.bytes: (3).to_bytes(4, "little"), UUID(int=9).bytes: (1).to_bytes(4, "little")}
-    assert domain_numbers(current, {RDID, OTHER}) == {RDID: 3, OTHER: 2}, "1 is still in use"
-    assert domain_numbers({}, {RDID, OTHER}) == {RDID: 1, OTHER: 2}
+def test_only_what_differs_is_read_again() -> None:
+    book = GoalBook()
+    book.commit(book.draft(WIRE))
+    again = {key: pb.Record.FromString(item.SerializeToString()) for key, item in WIRE.items()}
+    assert book.draft(again).readings == {}, "equal records in new objects, as a snapshot brings them"
+    moved = pb.LookupRecord()
+    moved.CopyFrom(WIRE[RECORD.key].lookup_record)
+    moved.provider_address = "192.168.6.11"
+    changed = WIRE | goal(moved)
+    draft = book.draft(changed)
+    assert (draft.removed, draft.added) == (
+        [RECORD],
+        [replace(RECORD, provider_address=IPv4Address("192.168.6.11"))],
+    )
+    assert book.draft(changed, touched={RECORD.key}) == draft
+    assert draft.meaning is book.meaning
 
 
-def test_steps_lead_from_one_content_to_the_other() -> None:
-    empty = {name: {} for name in MAKE_ORDER}
-    image = image_of(SOUND, {RDID: 1})
-    steps = steps_between(empty, image)
-    assert [step.map_name for step in steps] == list(MAKE_ORDER)
-    assert steps_between(image, image) == []
-    back = [step.map_name for step in steps_between(image, empty)]
-    assert back == list(reversed(MAKE_ORDER))
-    assert back[-1] == DOMAINS
+def test_a_record_that_goes_takes_what_it_meant() -> None:
+    book = GoalBook()
+    book.commit(book.draft(WIRE))
+    book.commit(book.draft({}))
+    assert (book.meaning.addresses, book.meaning.ports) == ({}, {})
+    assert len(book.draft(WIRE).added) == 5
