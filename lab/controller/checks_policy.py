@@ -13,6 +13,8 @@ from lab.controller.models_fabric import Server
 from lab.controller.models_policy import (
     ANY,
     ANY_PORT,
+    MOST_RULES,
+    PROTOCOLS,
     AccessControlList,
     AclRule,
     RouteTable,
@@ -41,6 +43,14 @@ def access_control_list(
         if rule.protocol not in ("TCP", "UDP") and any(ports(text) != ANY_PORT for text in given):
             yield invalid(f"{rule.protocol} has no ports: protocol is TCP or UDP.", f"{at.ref}: protocol")
         yield from _families(at, rule)
+    for direction in ("Inbound", "Outbound"):
+        rules = (child.properties for _, child in children(path, resource))
+        count = sum(len(PROTOCOLS[rule.protocol]) for rule in rules if rule.type == direction)
+        if count > MOST_RULES:
+            yield invalid(
+                f"The list has {count} {direction} rules (ICMP counts for two); a port takes {MOST_RULES}.",
+                "properties.aclRules",
+            )
 
 
 def _families(at: Path, rule: AclRule) -> Iterator[Complaint]:

@@ -24,22 +24,12 @@ from ipaddress import IPv4Network, ip_network
 from lab.controller.compartments import compartment_record
 from lab.controller.completion import derived_mac, router_address
 from lab.controller.domains import Endpoint, Frame, NodeEnd, Subnet
-from lab.controller.models_policy import ANY, AccessControlList, AclRule, ports
+from lab.controller.models_policy import ANY, PROTOCOLS, AccessControlList, AclRule, ports
 from lab.controller.shapes import Resource
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, record
 
 DEFAULT_ROUTES = {4: "0.0.0.0/0", 6: "::/0"}
-PROTOCOLS: Mapping[str, tuple[int, ...]] = {
-    "TCP": (6,),
-    "UDP": (17,),
-    "ICMP": (1, 58),
-    "ICMPv4": (1,),
-    "ICMPv6": (58,),
-    "All": (0,),
-    ANY: (0,),
-}
-"""IP protocol numbers of a rule's protocol. A packet is of one IP version, so that two never both match."""
 
 
 @dataclass(frozen=True, slots=True)

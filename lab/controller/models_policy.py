@@ -15,6 +15,7 @@ Guards are on unless they are turned off, where the product's are off: a lab sho
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated
 
@@ -26,6 +27,18 @@ ANY = "*"
 FIRST_PRIORITY = 100
 LAST_PRIORITY = 65_000
 ANY_PORT = (0, 65_535)
+MOST_RULES = 256
+"""Of one direction: what a switch's port has room for."""
+PROTOCOLS: Mapping[str, tuple[int, ...]] = {
+    "TCP": (6,),
+    "UDP": (17,),
+    "ICMP": (1, 58),
+    "ICMPv4": (1,),
+    "ICMPv6": (58,),
+    "All": (0,),
+    ANY: (0,),
+}
+"""IP protocol numbers of a rule's protocol. A packet is of one IP version, so that two never both match."""
 
 
 def _port_range(value: object) -> str:
@@ -63,7 +76,7 @@ def ports(text: str) -> tuple[int, int]:
 class AclRule(Shape):
     """A stateful rule. Which of a list decides: the one with the lowest priority that matches."""
 
-    protocol: Annotated[str, word("TCP", "UDP", "ICMP", "ICMPv4", "ICMPv6", "All", ANY)]
+    protocol: Annotated[str, word(*PROTOCOLS)]
     source_port_range: PortRange = ANY
     destination_port_range: PortRange = ANY
     source_address_prefix: AddressPrefix = ANY

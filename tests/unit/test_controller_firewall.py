@@ -107,6 +107,8 @@ def test_microsofts_example_is_accepted_and_answered(lab: Datacenter) -> None:
         ([{"protocol": "All", "sourcePortRange": "80"}], "All has no ports"),
         ([{"sourceAddressPrefix": "10.0.0.0/24", "destinationAddressPrefix": "::/0"}], "mixes IPv4 and IPv6"),
         ([{"protocol": "ICMPv6", "sourceAddressPrefix": "10.0.0.0/24"}], "mixes IPv4 and IPv6"),
+        ([{"priority": 100 + n} for n in range(257)], "257 Inbound rules"),
+        ([{"protocol": "ICMP", "priority": 100 + n} for n in range(129)], "258 Inbound rules"),
     ],
 )
 def test_rules_that_cannot_be(lab: Datacenter, rules: list[dict[str, Any]], says: str) -> None:
