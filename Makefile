@@ -19,7 +19,7 @@ TEST_PACKAGES := bird2 charon-systemd clang iperf3 iproute2 iputils-ping libbpf-
 STOCK_PACKAGES := busybox-static linux-image-amd64 qemu-system-x86 udev
 
 .DEFAULT_GOAL := help
-.PHONY: help lab-up lab-down check test test-fast lint format bench bench-datapath bench-control test-stock-kernel engine-stop proto docs clean system-packages
+.PHONY: help lab-up lab-down check test test-fast test-long lint format bench bench-datapath bench-control test-stock-kernel engine-stop proto docs clean system-packages
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -39,6 +39,9 @@ engine-stop: $(RUNTIME) ## end the Docker engine, if `lab-up` started it
 
 test: $(DEVELOP) system-packages lint ## lint, types, pure, data path and end-to-end tests
 	$(BIN)/pytest
+
+test-long: $(DEVELOP) system-packages ## 100,000 frames through the switch and its model; minutes
+	$(BIN)/pytest -s tests/datapath/long_switch_properties.py
 
 test-fast: $(DEVELOP) ## only what needs neither root nor Docker
 	$(BIN)/pytest tests/unit tests/golden -m "not root and not docker"

@@ -173,3 +173,56 @@ def _cut(rng: Random, frame: bytes, shortest: int) -> bytes:
     if not often(rng, 16):
         return frame[: rng.randrange(shortest, len(frame) + 1)]
     return frame if often(rng, 12) else frame + bytes(6)
+
+
+def turned(inner: bytes) -> bytes:
+    """What the receiver of a frame may answer: MACs, addresses and ports change places."""
+    frame = bytearray(inner)
+    frame[:6], frame[6:12] = inner[6:12], inner[:6]
+    at, size, start, protocol = (26, 4, 34, inner[23]) if inner[14] >> 4 == 4 else (22, 16, 54, inner[20])
+    if inner[14] >> 4 == 4:
+        start = 14 + (inner[14] & 15) * 4
+    frame[at : at + size], frame[at + size : at + 2 * size] = (
+        inner[at + size : at + 2 * size],
+        inner[at : at + size],
+    )
+    if protocol in (6, 17, 132):
+        frame[start : start + 4] = inner[start + 2 : start + 4] + inner[start : start + 2]
+    elif protocol in (1, 58) and len(frame) > start:
+        frame[start] = {8: 0, 0: 8, 128: 129, 129: 128}.get(frame[start], frame[start])
+    return bytes(frame)
+
+
+def answer(rng: Random, policy: Policy, sender: Port | None, ifindex: int, frame: bytes) -> tuple[int, bytes]:
+    """The answer to a frame that left: from the port that got it, or (ifindex 0) from the wire.
+
+    Args:
+        sender: the port whose frame it was; None: it came from the wire.
+        ifindex: where it left.
+    """
+    if any(p.ifindex == ifindex for p in policy.ports):
+        return ifindex, turned(frame)
+    shim = 36 if policy.switch.vxlan else 28
+    inner = turned(frame[14 + shim :])
+    vsid = sender.vsid if sender else 5001
+    if sender:
+        routers = [mac(s.router_mac) for s in policy.subnets if s.vsid == vsid]
+        same = frame[12 + shim - 2 : 12 + shim + 1] == vsid.to_bytes(3, "big")
+        source = inner[6:12] if same and often(rng) else (routers or [inner[6:12]])[0]
+        inner = mac(sender.mac) + source + inner[12:]
+    fields: dict[str, int | bytes | IPv4Address] = {
+        "inner type": int.from_bytes(inner[12:14], "big"),
+        "flags": 0x08 if policy.switch.vxlan else 0x2000,
+        "protocol": 0x6558,
+        "version": 0x45,
+        "fragment": 0x4000,
+        "ip protocol": 17 if policy.switch.vxlan else 47,
+        "port": 4789,
+        "outer type": 0x0800,
+        "home": IPv4Address(frame[30:34]),
+        "to": IPv4Address(frame[26:30]),
+        "source": inner[6:12],
+        "destination": inner[:6],
+        "length": 0,
+    }
+    return 0, _enclosed(rng, fields, vsid, inner[14:])

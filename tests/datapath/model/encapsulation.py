@@ -20,13 +20,14 @@ NOT_ECT, ECT1, ECT0, CE = 0, 1, 2, 3
 
 @dataclass(frozen=True)
 class Outer:
-    """What encloses a frame on the provider network."""
+    """What encloses a frame on the provider network; `length`: of all of it."""
 
     source: IPv4Address
     destination: IPv4Address
     traffic_class: int
     vsid: int
     inner: bytes
+    length: int
 
 
 def wrap(
@@ -56,7 +57,7 @@ def wrap(
 def without_hash(frame: bytes) -> tuple[bytes, int]:
     """An enclosed frame as `wrap` makes it, and the hash that it bore."""
     plain = bytearray(frame)
-    plain[:12] = bytes(12)
+    plain[:ETHERNET] = bytes(12) + b"\x08\x00"
     at = ETHERNET + IP4
     if frame[ETHERNET + 9] == UDP:
         hashed = int.from_bytes(frame[at : at + 2], "big") - FIRST_SOURCE_PORT
@@ -76,9 +77,12 @@ def is_ours(tables: Tables, frame: bytes) -> bool:
     protocol = frame[ETHERNET + 9]
     if not tables.policy.switch.vxlan:
         return protocol == GRE_PROTOCOL
-    at = ETHERNET + max((frame[14] & 15) * 4, IP4)
+    header_len = (frame[14] & 15) * 4
     later = int.from_bytes(frame[20:22], "big") & 0x1FFF
-    return protocol == UDP and not later and frame[at + 2 : at + 4] == VXLAN_PORT.to_bytes(2, "big")
+    if protocol != UDP or later or header_len < IP4:
+        return False
+    header = frame[ETHERNET + header_len :][:8]
+    return len(header) == 8 and header[2:4] == VXLAN_PORT.to_bytes(2, "big")
 
 
 def unwrap(tables: Tables, frame: bytes) -> Outer:
@@ -95,7 +99,7 @@ def unwrap(tables: Tables, frame: bytes) -> Outer:
     if vsid < 4096 or vsid == 0xFFFFFF:
         raise Ended(Drop.VSID_RESERVED)
     source, destination = IPv4Address(raw[12:16]), IPv4Address(raw[16:20])
-    return Outer(source, destination, raw[1], vsid, raw[IP4 + len(shim) : total])
+    return Outer(source, destination, raw[1], vsid, raw[IP4 + len(shim) :], len(frame))
 
 
 def _key(shim: bytes) -> int:

@@ -8,7 +8,7 @@ from lab.datapath.abi import Drop
 from lab.datapath.policy import Port
 
 from .outcome import Ended
-from .parsing import UDP, Packet
+from .parsing import UDP, Address, Packet
 
 DHCP_SERVER = {4: 67, 6: 547}
 NOWHERE4 = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("240.0.0.0/4"))
@@ -24,13 +24,18 @@ def check_dhcp(port: Port, packet: Packet) -> None:
 
 
 def is_for_many(destination_mac: bytes, packet: Packet) -> bool:
-    """Rule 8: whether the frame is flooded; ends it when it is for nobody."""
-    if destination_mac[0] & 1 or packet.destination.is_multicast or packet.destination == BROADCAST:
-        return True
-    if isinstance(packet.destination, IPv4Address):
-        nowhere = any(packet.destination in network for network in NOWHERE4)
-    else:
-        nowhere = packet.destination.is_unspecified or packet.destination.is_loopback
-    if nowhere:
+    """Rule 8: whether the frame is flooded."""
+    return bool(destination_mac[0] & 1) or packet.destination.is_multicast or packet.destination == BROADCAST
+
+
+def check_destination(packet: Packet) -> None:
+    """Rule 8: addresses that nobody has."""
+    if not is_unicast(packet.destination):
         raise Ended(Drop.BUM)
-    return False
+
+
+def is_unicast(address: Address) -> bool:
+    """Whether it can be one station's address."""
+    if isinstance(address, IPv4Address):
+        return not address.is_multicast and not any(address in network for network in NOWHERE4)
+    return not (address.is_multicast or address.is_unspecified or address.is_loopback)

@@ -7,13 +7,16 @@ import struct
 from lab.datapath.abi import Drop
 from lab.datapath.policy import Subnet
 
+from . import guards
 from .outcome import PORT_UNREACHABLE, Ended, Error
-from .parsing import ETHERNET, ICMP, ICMP6, IP4, IP6, UDP, Packet, adjusted, checksum, mac
+from .parsing import ICMP, ICMP6, IP4, IP6, UDP, Packet, adjusted, checksum, mac
 
 TTL = 64
+INTERNETWORK_CONTROL = 0xC0
+"""RFC 1812 §4.3.2.5: the traffic class of an error."""
 QUOTED_4, QUOTED_6 = 20, 48
 """Octets after the header that an error quotes."""
-QUERIES = {4: {0, 8, 13, 14}, 6: {128, 129, *range(130, 137)}}
+QUERIES = {4: {0, 8, 13, 14}, 6: set(range(128, 256)) - {137}}
 """ICMP that is no error; about anything else no error is sent."""
 ECHO = {4: (b"\x08\x00", b"\x00\x00"), 6: (b"\x80\x00", b"\x81\x00")}
 
@@ -41,7 +44,8 @@ def echo_reply(packet: Packet, frame: bytes) -> bytes:
 
 def error(subnet: Subnet, packet: Packet, frame: bytes, owed: Error) -> bytes:
     """The error from the subnet's router; empty: it may say nothing (RFC 1812 §4.3.2.7, RFC 4443 §2.4)."""
-    if packet.later or packet.source.is_unspecified or packet.source.is_multicast:
+    source = packet.source
+    if packet.later or source.is_unspecified or source.is_multicast or source == guards.BROADCAST:
         return b""
     if packet.protocol == (ICMP if packet.version == 4 else ICMP6) and (
         packet.icmp_type is None or packet.icmp_type not in QUERIES[packet.version]
@@ -55,7 +59,7 @@ def _error4(subnet: Subnet, packet: Packet, owed: Error) -> bytes:
     quote = packet.raw[: min(packet.payload_at + QUOTED_4, packet.end)]
     message = struct.pack("!BBHHH", *owed.kind4, 0, 0, owed.mtu) + quote
     message = message[:2] + checksum(message).to_bytes(2, "big") + message[4:]
-    header = struct.pack("!BBHHHBBH", 0x45, 0xC0, IP4 + len(message), 0, 0x4000, TTL, ICMP, 0)
+    header = struct.pack("!BBHHHBBH", 0x45, INTERNETWORK_CONTROL, IP4 + len(message), 0, 0x4000, TTL, ICMP, 0)
     header += subnet.router.packed + packet.source.packed
     return header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + message
 
@@ -66,9 +70,5 @@ def _error6(subnet: Subnet, packet: Packet, owed: Error) -> bytes:
     ends = subnet.router.packed + packet.source.packed
     pseudo = ends + struct.pack("!II", len(message), ICMP6)
     message = message[:2] + checksum(pseudo + message).to_bytes(2, "big") + message[4:]
-    return struct.pack("!IHBB", 6 << 28, len(message), ICMP6, TTL) + ends + message
-
-
-def whole_packet(frame: bytes) -> bytes:
-    """What a frame carries."""
-    return frame[ETHERNET:]
+    word = 6 << 28 | INTERNETWORK_CONTROL << 20
+    return struct.pack("!IHBB", word, len(message), ICMP6, TTL) + ends + message

@@ -57,7 +57,7 @@ def discovery(tables: Tables, port: Port, subnet: Subnet, frame: bytes, packet: 
     if packet.ttl != 255 or len(message) < 24 or message[1]:
         raise Ended(Drop.ND_MALFORMED)
     target = IPv6Address(message[8:24])
-    if target.is_multicast or target.is_unspecified:
+    if target.is_multicast:
         raise Ended(Drop.ND_MALFORMED)
     own = {port.customer_address, link_local(mac(port.mac))}
     if not packet.source.is_unspecified and packet.source not in own:

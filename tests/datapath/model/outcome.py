@@ -22,7 +22,7 @@ class Outcome:
         ifindex: where it leaves; 0 in the model: at any of `outlets`.
         counts: every counter that moves.
         copies: (ifindex, frame) of what else leaves: flooding; ifindex as above.
-        outlets: where the model lets it leave, when the team may choose.
+        outlets: where the model lets it leave, when the team may choose; of the copies `copy_outlets`.
     """
 
     verdict: str
@@ -31,6 +31,7 @@ class Outcome:
     counts: tuple[Count, ...] = ()
     copies: tuple[tuple[int, bytes], ...] = ()
     outlets: frozenset[int] = frozenset()
+    copy_outlets: tuple[frozenset[int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,23 @@ class Ended(Exception):
 
 @dataclass(frozen=True)
 class Sent:
-    """A frame that leaves: at a port, or on the wire at one of several uplinks."""
+    """A frame that leaves: at a port, or on the wire at one of several uplinks.
+
+    Attributes:
+        copy: of a flooded frame.
+        reason: why a copy does not leave; its direction is then the frame's own.
+    """
 
     direction: Direction
     vsid: int
     outlets: frozenset[int]
     frame: bytes
+    copy: bool = False
+    reason: Drop = Drop.FORWARDED
 
     @property
     def count(self) -> Count:
-        return ((Drop.FORWARDED, self.direction, self.vsid), len(self.frame))
+        return ((self.reason, self.direction, self.vsid), len(self.frame))
 
     @property
     def ifindex(self) -> int:

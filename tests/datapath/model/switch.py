@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Address
 
 from lab.datapath.abi import Direction, Drop
@@ -105,6 +106,7 @@ class Model:
         if guards.is_for_many(frame[:6], packet):
             yield from self._flood(ingress, packet)
             return
+        guards.check_destination(packet)
         self.access.check(port, packet, inbound=False)
         if frame[:6] == mac(subnet.router_mac):
             yield from self._route(ingress, packet)
@@ -125,7 +127,7 @@ class Model:
         frame = frame[:ETHERNET] + packet.with_traffic_class(marked)
         packet = ip_of(kind, frame[ETHERNET:], subnet.router, Drop.INNER_VLAN)
         ingress = self._ingress = Ingress(subnet, frame, outer=outer, packet=packet)
-        if frame[0] & 1:
+        if guards.is_for_many(frame[:6], packet):
             yield from self._flood(ingress, packet)
             return
         if frame[:6] == mac(subnet.router_mac) and self.policy.switch.external_router:
@@ -200,13 +202,32 @@ class Model:
             self.access.check_copy(ingress.port, packet, inbound=False)
         addresses, ports = flooding.receivers(self.tables, vsid, ingress.port)
         for address in addresses:
-            yield self._enclose(self._source(ingress), address, vsid, packet, frame)
+            yield self._copy(ingress, partial(self._copy_away, ingress, address, packet))
         for port in ports:
-            try:
-                self.access.check_copy(port, packet, inbound=True)
-            except Ended:
-                continue
-            yield Sent(Direction.VPORT_OUT, vsid, frozenset([port.ifindex]), frame)
+            yield self._copy(ingress, partial(self._copy_here, port, packet, frame))
+
+    def _copy(self, ingress: Ingress, make: Callable[[], Sent]) -> Sent:
+        """A copy goes or ends on its own; nobody is told (RFC 1122 §3.2.2)."""
+        try:
+            return replace(make(), copy=True)
+        except Ended as end:
+            lost = Sent(Direction.VPORT_IN, ingress.subnet.vsid, frozenset(), ingress.frame, True, end.reason)
+            if ingress.outer:
+                # It counts as it came in.
+                return replace(lost, direction=Direction.WIRE_IN, frame=bytes(ingress.outer.length))
+            return lost
+
+    def _copy_away(self, ingress: Ingress, address: IPv4Address, packet: Packet) -> Sent:
+        source = self._source(ingress)
+        self._fits(
+            len(ingress.frame) - ETHERNET, min(self._outlets(source)), self.tables.encapsulation_overhead
+        )
+        return self._enclose(source, address, ingress.subnet.vsid, packet, ingress.frame)
+
+    def _copy_here(self, port: Port, packet: Packet, frame: bytes) -> Sent:
+        self._fits(len(frame) - ETHERNET, port.ifindex, 0)
+        self.access.check_copy(port, packet, inbound=True)
+        return Sent(Direction.VPORT_OUT, port.vsid, frozenset([port.ifindex]), frame)
 
     def _answer(self, owed: Error | None) -> list[Sent]:
         """What the sender of the frame in hand is told about its end."""
@@ -235,7 +256,13 @@ def _outcome(reason: Drop, direction: Direction, vsid: int, frame: bytes, sent: 
     counts = (((reason, direction, vsid), len(frame)), *(one.count for one in sent))
     if not sent:
         return Outcome(SHOT, counts=counts)
-    if len(sent) > 1:
-        return Outcome(FORWARD, counts=counts, copies=tuple((one.ifindex, one.frame) for one in sent))
+    if sent[0].copy:
+        gone = [one for one in sent if one.outlets]
+        return Outcome(
+            SHOT,
+            counts=counts,
+            copies=tuple((one.ifindex, one.frame) for one in gone),
+            copy_outlets=tuple(one.outlets for one in gone),
+        )
     (only,) = sent
     return Outcome(FORWARD, only.frame, only.ifindex, counts, outlets=only.outlets)

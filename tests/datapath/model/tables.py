@@ -74,7 +74,9 @@ class Tables:
     def on_link(self, subnet: Subnet, address: Address) -> Subnet | None:
         """The virtual subnet that an address is on-link in, within the routing domain."""
         route = self.domain_route(subnet, address)
-        return self.subnets.get(route.vsid) if route and route.next_hop is None else None
+        if route is None or route.next_hop is not None or route.external_router is not None:
+            return None
+        return self.subnets.get(route.vsid)
 
     def member(self, subnet: Subnet, address: Address) -> ProviderMember | None:
         """Who sends into a routing domain from a PA."""
