@@ -48,8 +48,6 @@ def bench() -> Iterator[Rig]:
         (from_alice(Dot1Q(vlan=5) / ip_from_alice("10.0.1.4") / UDP()), Drop.VLAN),
         (from_alice(IPv6(dst="ff02::2") / UDP()), Drop.IP_VERSION),
         (from_alice(Raw(bytes(46)), type=0x88CC), Drop.NON_IP),
-        (from_alice(ip_from_alice("10.0.0.255") / UDP(), dst="ff:ff:ff:ff:ff:ff"), Drop.BUM),
-        (from_alice(ip_from_alice("224.0.0.251") / UDP()), Drop.BUM),
         (from_alice(ip_from_alice("10.0.0.6") / UDP(), dst=BOB), Drop.MAC_MISMATCH),
         (from_alice(ip_from_alice("10.0.0.66") / UDP(), dst=BOB), Drop.NO_RECORD),
         (from_alice(ip_from_alice("10.0.1.4", len=2000) / UDP()), Drop.MALFORMED),
