@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection
 
 from lab.datapath.endpoint import Endpoint
 from lab.southbound import southbound_pb2 as pb
@@ -26,13 +25,13 @@ class HostAgent:
         self.changed = asyncio.Event()
         self._endpoint = endpoint
 
-    async def apply(self, goal: GoalState, touched: Collection[str] | None) -> None:
+    async def apply(self, goal: GoalState) -> None:
         """Follow a goal state.
 
         Raises:
             LabError: it is refused.
         """
-        await asyncio.to_thread(self._endpoint.apply, goal, touched)
+        await asyncio.to_thread(self._endpoint.apply, goal)
 
     def report(self) -> pb.Report:
         """Counters of the switch, and ports without policy."""
