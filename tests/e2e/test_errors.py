@@ -48,7 +48,7 @@ def variant(tmp_path: Path, *changes: tuple[str, str]) -> Path:
     return path
 
 
-def test_every_problem_of_a_file_is_named_with_its_line(tmp_path: Path) -> None:
+def test_every_problem_of_a_file_is_named_with_its_line(tmp_path: Path, clean: None) -> None:
     path = variant(
         tmp_path,
         ("vsid: 7001", "vsid: 12"),
