@@ -9,13 +9,17 @@ BIN     := $(VENV)/bin
 HNVLAB  := $(BIN)/hnvlab
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOP := $(VENV)/.develop-installed
+BENCH   := $(VENV)/.bench-installed
+STOCK   := $(VENV)/.stock-kernel-installed
 
 # What the tests use of the machine itself; the lab needs none of it, its nodes are containers.
 TEST_PACKAGES := bird2 charon-systemd clang iperf3 iproute2 iputils-ping libbpf-dev libcharon-extra-plugins \
     libstrongswan-extra-plugins libstrongswan-standard-plugins nftables s6 strongswan-swanctl tcpdump traceroute tshark
+# What test-stock-kernel needs beside them: the kernel, and what emulates a machine for it.
+STOCK_PACKAGES := busybox-static linux-image-amd64 qemu-system-x86 udev
 
 .DEFAULT_GOAL := help
-.PHONY: help lab-up lab-down check test test-fast lint format bench engine-stop proto docs clean system-packages
+.PHONY: help lab-up lab-down check test test-fast test-long lint format bench bench-datapath bench-control test-stock-kernel engine-stop proto docs clean system-packages
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -36,8 +40,15 @@ engine-stop: $(RUNTIME) ## end the Docker engine, if `lab-up` started it
 test: $(DEVELOP) system-packages lint ## lint, types, pure, data path and end-to-end tests
 	$(BIN)/pytest
 
+test-long: $(DEVELOP) system-packages ## 100,000 frames through the switch and its model; minutes
+	$(BIN)/pytest -s tests/datapath/long_switch_properties.py
+
 test-fast: $(DEVELOP) ## only what needs neither root nor Docker
 	$(BIN)/pytest tests/unit tests/golden -m "not root and not docker"
+
+test-stock-kernel: TEST_PACKAGES += $(STOCK_PACKAGES)
+test-stock-kernel: $(STOCK) system-packages ## the data path in Debian's stock kernel, emulated; its own GRE, VXLAN, netem and VLAN
+	$(BIN)/python -m tests.stock_kernel
 
 lint: $(DEVELOP) ## style and types
 	$(BIN)/ruff check .
@@ -50,6 +61,12 @@ format: $(DEVELOP) ## put the code into the project's style
 
 bench: $(DEVELOP) system-packages ## measure, as ratios to a baseline of the same run
 	$(BIN)/python -m tests.bench
+
+bench-datapath: $(BENCH) system-packages ## measure the data path beside bare cables and the kernel's VXLAN; writes docs/performance.md
+	$(BIN)/python -m tests.bench.datapath
+
+bench-control: $(BENCH) system-packages ## measure policy changes, a push of 60,000 records, live migration; writes docs/performance.md
+	$(BIN)/python -m tests.bench.control
 
 proto: $(DEVELOP) ## generate the southbound messages from their definition
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. lab/southbound/southbound.proto
@@ -80,6 +97,14 @@ $(DEVELOP): $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing hnvlab and its development tools into $(VENV)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[node,dev]'
 	@touch $@ $(RUNTIME)
+
+$(BENCH): $(DEVELOP)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[node,dev,bench]'
+	@touch $@
+
+$(STOCK): $(DEVELOP)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[node,dev,stock-kernel]'
+	@touch $@
 
 # Debian starts the services it installs, unless it believes to be in runlevel 1.
 system-packages:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Protocol
 
@@ -70,9 +70,14 @@ class GatewayAgent:
         self._supervisor = Supervisor(settings.scan, settings.definitions)
         self._runtimes: dict[str, Runtime] = {}
         self._ruleset: list[Json] | None = None
+        self._settled: dict[str, Tenant] | None = None
 
-    async def apply(self, goal: GoalState) -> None:
+    async def apply(self, goal: GoalState, _touched: Collection[str] | None = None, /) -> None:
         """Make the node be as the goal state says.
+
+        Args:
+            goal: complete.
+            _touched: not looked at: all that a gateway has besides its switch follows from the whole.
 
         Raises:
             LabError: refused, with nothing of it applied; or something could not be done, and the next goal
@@ -103,7 +108,15 @@ class GatewayAgent:
         self._reconcile(wanted, goal)
 
     def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
-        """The front end first: it cuts off who goes before anything of theirs is taken away."""
+        """The front end first: it cuts off who goes before anything of theirs is taken away.
+
+        Where no compartment changes, as when a VM moves to another host, the switch is first: it decides
+        where packets for that VM go, and every moment counts.
+        """
+        settled = wanted == self._settled
+        if settled:
+            self._endpoint.apply(goal)
+        self._settled = None
         self._apply_front_end(list(wanted.values()))
         protected = self._protected(goal)
         for name, tenant in wanted.items():
@@ -113,9 +126,11 @@ class GatewayAgent:
                 self._runtimes[name] = Runtime(
                     self._settings, self._supervisor, self._backend, tenant, protected, self._note_change
                 )
-        self._endpoint.apply(goal)
+        if not settled:
+            self._endpoint.apply(goal)
         for name in self._present() - wanted.keys():
             self._remove(name)
+        self._settled = wanted
 
     def _apply_front_end(self, wanted: list[Tenant]) -> None:
         rules = frontend.ruleset(wanted, self._settings.front_end)

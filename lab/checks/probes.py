@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from lab.model.check import (
     Check,
@@ -14,6 +14,7 @@ from lab.model.check import (
     HttpCheck,
     PingCheck,
     PolicyCheck,
+    PolicyEntriesCheck,
     TcpCheck,
     TracerouteCheck,
 )
@@ -24,7 +25,12 @@ COMMAND_S = 15
 """By when a command must have ended; each ends by itself earlier."""
 NOT_RUNNABLE = (126, 127)
 """Exit codes of a command that the node's image does not have."""
+HOP = re.compile(r"\s*\d+\s+(\*|[\d.]+|[\da-f:.]*:[\da-f:.]*)(?:\s+[\d.]+ ms)?(?:\s+(!\S+))?")
+"""A line of `traceroute -n -q 1`: number, address, round trip, the error that came instead."""
 MAX_SHOWN = 200
+SHOW_POLICY = ("python3", "-m", "lab.hvhost", "show", "policy", "--json")
+POLICY_TABLES = ("virtual_subnets", "lookup_records", "customer_routes", "provider_members")
+"""What grows with the tenants, of the listing of a node's policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ def probe(check: Check) -> Probe:
             return _traceroute(check)
         case PolicyCheck():
             return _policy(check)
+        case PolicyEntriesCheck():
+            return _policy_entries(check)
 
 
 def _http(check: HttpCheck) -> Probe:
@@ -124,12 +132,13 @@ def read_tcp(result: ExecResult) -> Observation:
 
 
 def _dns(check: DnsCheck) -> Probe:
-    argv = ("env", f"RES_OPTIONS=timeout:{ANSWER_S} attempts:2", "getent", "ahostsv4", check.query)
+    family = f"ahostsv{check.address.version}"
+    argv = ("env", f"RES_OPTIONS=timeout:{ANSWER_S} attempts:2", "getent", family, check.query)
     expected = f"{check.query} is {check.address}"
     return Probe(check.node, argv, True, expected, lambda result: read_dns(result, check.address))
 
 
-def read_dns(result: ExecResult, address: IPv4Address) -> Observation:
+def read_dns(result: ExecResult, address: IPv4Address | IPv6Address) -> Observation:
     """getent's output: an address first in each line; exit 2 means that the name was not found."""
     if broken := _not_runnable(result, "getent"):
         return broken
@@ -170,7 +179,7 @@ def _traceroute(check: TracerouteCheck) -> Probe:
     return Probe(check.node, argv, True, expected, lambda result: read_traceroute(result, check.hops))
 
 
-def read_traceroute(result: ExecResult, hops: tuple[IPv4Address, ...]) -> Observation:
+def read_traceroute(result: ExecResult, hops: tuple[IPv4Address | IPv6Address, ...]) -> Observation:
     """traceroute's output: a heading, then one line for each hop."""
     if broken := _not_runnable(result, "traceroute"):
         return broken
@@ -184,25 +193,24 @@ def traced_hops(text: str) -> list[str]:
     """The hops that `traceroute -n -q 1` shows; `*`: it did not answer, `!X`: it answered with an error."""
     hops: list[str] = []
     for line in text.splitlines():
-        if found := re.match(r"\s*\d+\s+(\*|\d+\.\d+\.\d+\.\d+)(?:\s+[\d.]+ ms)?(?:\s+(!\S+))?", line):
+        if found := HOP.match(line):
             hops.append(found[1] + (f" {found[2]}" if found[2] else ""))
     return hops
 
 
 def _policy(check: PolicyCheck) -> Probe:
-    argv = ("python3", "-m", "lab.hvhost", "show", "policy", "--json")
     holds = "has" if check.present else "does not have"
     expected = f"{check.node} {holds} the customer route {check.prefix} of {check.tenant}"
     return Probe(
         check.node,
-        argv,
+        SHOW_POLICY,
         check.present,
         expected,
         lambda result: read_policy(result, check.routing_domain, check.prefix),
     )
 
 
-def read_policy(result: ExecResult, routing_domain: str, prefix: IPv4Network) -> Observation:
+def read_policy(result: ExecResult, routing_domain: str, prefix: IPv4Network | IPv6Network) -> Observation:
     """The host agent's dump: `{"customer_routes": [{"rdid", "prefix", "vsid", "next_hop"}], …}`."""
     if result.exit_code != 0:
         return Observation(None, _shortened(result.stderr) or f"the agent ended with {result.exit_code}")
@@ -213,6 +221,34 @@ def read_policy(result: ExecResult, routing_domain: str, prefix: IPv4Network) ->
         return Observation(None, f"no policy: {_shortened(result.stdout)}")
     seen = ", ".join(f"{to} via {via}" if via else to for to, via in sorted(found.items()))
     return Observation(str(prefix) in found, seen or "no customer route of this tenant")
+
+
+def _policy_entries(check: PolicyEntriesCheck) -> Probe:
+    most = "or more" if check.at_most is None else f"to {check.at_most}"
+    expected = f"{check.node} has {check.at_least} {most} entries of policy"
+    return Probe(
+        check.node,
+        SHOW_POLICY,
+        True,
+        expected,
+        lambda result: read_policy_entries(result, check.at_least, check.at_most),
+    )
+
+
+def read_policy_entries(result: ExecResult, at_least: int, at_most: int | None) -> Observation:
+    """How many entries the node's dump has in the tables that grow with the tenants."""
+    if result.exit_code != 0:
+        return Observation(None, _shortened(result.stderr) or f"the agent ended with {result.exit_code}")
+    try:
+        listing = json.loads(result.stdout)
+        counts = {table: len(listing[table]) for table in POLICY_TABLES}
+    except (ValueError, KeyError, TypeError):
+        return Observation(None, f"no policy: {_shortened(result.stdout)}")
+    total = sum(counts.values())
+    seen = ", ".join(f"{count} {table.replace('_', ' ')}" for table, count in counts.items())
+    return Observation(
+        total >= at_least and (at_most is None or total <= at_most), f"{total} entries: {seen}"
+    )
 
 
 def _not_runnable(result: ExecResult, tool: str) -> Observation | None:

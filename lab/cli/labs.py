@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import docker
 
     from lab.engine.observe import StandingNode
+    from lab.engine.trace_ends import End
     from lab.model.lab import Lab
+    from lab.model.tenants import Tenant, Vm
 
 
 def chosen(client: docker.DockerClient, name: str | None) -> str:
@@ -87,6 +89,79 @@ def topology(name: str) -> Lab:
             )
         )
     return resolve(load(record.topology))
+
+
+def vm(lab: Lab, name: str) -> tuple[Tenant, Vm]:
+    """A VM of a lab and its tenant.
+
+    Raises:
+        UsageError: the lab has no such VM.
+    """
+    known = {item.name: (tenant, item) for tenant in lab.tenants for item in tenant.vms}
+    return known[_known("VM", name, known, lab)]
+
+
+def tenant(lab: Lab, name: str) -> Tenant:
+    """A tenant of a lab.
+
+    Raises:
+        UsageError: the lab has no such tenant.
+    """
+    known = {item.name: item for item in lab.tenants}
+    return known[_known("tenant", name, known, lab)]
+
+
+def end(lab: Lab, name: str, tenant: Tenant | None = None) -> End:
+    """One end of a trace: a VM, a site, a site's server, or, where it is the destination, an address.
+
+    Parameters:
+        name: of a node, or an address.
+        tenant: whose network an address is looked up in; None: it is no destination, and needs a name.
+
+    Raises:
+        UsageError: there is no such machine.
+    """
+    from lab.engine.trace_ends import end_at, ends
+
+    every = ends(lab)
+    if tenant is not None:
+        found = end_at(every.values(), name, tenant)
+        if found is not None:
+            return found
+    return every[_known("machine of a tenant", name, every, lab)]
+
+
+def host(lab: Lab, name: str) -> str:
+    """The name of a host of a lab.
+
+    Raises:
+        UsageError: the lab has no such host.
+    """
+    return _known("host", name, {item.name: item for item in lab.hosts}, lab)
+
+
+def vsid(lab: Lab, number: int) -> int:
+    """The VSID of a virtual subnet of a lab.
+
+    Raises:
+        UsageError: no subnet of the lab has it.
+    """
+    known = {str(subnet.vsid): subnet for tenant in lab.tenants for subnet in tenant.subnets}
+    return int(_known("virtual subnet", str(number), known, lab))
+
+
+def _known(kind: str, name: str, known: Mapping[str, object], lab: Lab) -> str:
+    if name in known:
+        return name
+    near = get_close_matches(name, known, n=1)
+    raise UsageError(
+        Problem(
+            "HNV-CLI-010",
+            f"the lab {lab.name} has no {kind} {name}",
+            expected=_listed(known),
+            hint=f"did you mean {near[0]}?" if near else "",
+        )
+    )
 
 
 def _listed(names: Mapping[str, object] | tuple[str, ...]) -> str:

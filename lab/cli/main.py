@@ -25,7 +25,10 @@ from lab.cli.engine_stop import engine_stop
 from lab.cli.exec import exec_
 from lab.cli.gc import gc
 from lab.cli.logs import logs
+from lab.cli.migrate import migrate
+from lab.cli.show import show
 from lab.cli.status import status
+from lab.cli.trace import trace
 from lab.cli.up import up
 from lab.cli.validate import validate
 from lab.errors import ExitCode, LabError, Problem
@@ -52,7 +55,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for verb in (up, down, status, logs, capture, validate, check, doctor, gc):
+    for verb in (up, down, status, logs, capture, trace, show, migrate, validate, check, doctor, gc):
         app.command()(guarded(verb))
     # What follows the node is the command's own, its options too.
     app.command("exec", context_settings={"allow_interspersed_args": False})(guarded(exec_))

@@ -1,5 +1,5 @@
-"""What the controller gives out once and keeps: provider addresses, compartment addresses, places on
-gateways. Pure.
+"""What the controller gives out once and keeps: provider addresses, homes on a host's team, compartment
+addresses, places on gateways. Pure.
 
 All of it is stored, and none of it changes while it can stay: a PA that moved would cut tunnels, a
 compartment that moved would cut a site off.
@@ -14,19 +14,21 @@ from typing import Any
 from lab.controller.catalog import (
     GATEWAYS,
     LOGICAL_NETWORKS,
+    NETWORK_INTERFACES,
     SERVERS,
     VIRTUAL_GATEWAYS,
     Path,
     parse_path,
 )
 from lab.controller.completion import free_address, is_taken, router_address
-from lab.controller.inventory import COMPARTMENT_ADDRESS, PLACEMENT, PROVIDER_ADDRESS, Inventory
-from lab.controller.models_fabric import LogicalNetwork, LogicalSubnet
-from lab.controller.models_tenant import VirtualGateway
+from lab.controller.inventory import COMPARTMENT_ADDRESS, HOME, PLACEMENT, PROVIDER_ADDRESS, Inventory
+from lab.controller.models_fabric import LogicalNetwork, LogicalSubnet, Server
+from lab.controller.models_tenant import NetworkInterface, VirtualGateway
 from lab.controller.placement import Candidate, active, best_fit
 from lab.controller.shapes import Resource
 
-Allocations = Mapping[tuple[str, str], str]
+TEAM_MEMBERS = 2
+"""Most provider links of a host."""
 Range = tuple[IPv4Address, IPv4Address]
 
 
@@ -34,6 +36,7 @@ def settle(inventory: Inventory) -> dict[tuple[str, str], str | None]:
     """What must change in the allocations for the resources as they are; None frees one."""
     wanted = {
         **_provider_addresses(inventory),
+        **_homes(inventory),
         **_compartment_addresses(inventory),
         **_placements(inventory),
     }
@@ -77,10 +80,35 @@ def provider_pools(
     ]
 
 
+def address_owner(node: str, member: int) -> str:
+    """Who holds a provider address: a node's team member. The first one is the node itself."""
+    return node if member == 0 else f"{node}/{member}"
+
+
+def provider_addresses(node: str, inventory: Inventory) -> tuple[str, ...]:
+    """A node's provider addresses, by team member; as many as were free."""
+    found = (
+        inventory.allocations.get((PROVIDER_ADDRESS, address_owner(node, member)))
+        for member in range(TEAM_MEMBERS)
+    )
+    return tuple(address for address in found if address)
+
+
 def _provider_addresses(inventory: Inventory) -> dict[tuple[str, str], str]:
+    """One for each member of a host's uplink team, as the product gives them since 2016; gateways have one.
+
+    First ones come first, so that a pool that is too small leaves a host one link rather than another none.
+    """
     pools = provider_pools(inventory)
-    hosts = [resource.resource_id for _, resource in inventory.all(SERVERS)]
-    nodes = hosts + [resource.resource_id for _, resource in inventory.all(GATEWAYS)]
+    hosts = inventory.all(SERVERS)
+    nodes = [resource.resource_id for _, resource in hosts]
+    nodes += [resource.resource_id for _, resource in inventory.all(GATEWAYS)]
+    nodes += [
+        address_owner(resource.resource_id, member)
+        for member in range(1, TEAM_MEMBERS)
+        for _, resource in hosts
+        if resource.properties.uplink_count > member
+    ]
     given = {
         (PROVIDER_ADDRESS, node): address
         for node in nodes
@@ -88,6 +116,7 @@ def _provider_addresses(inventory: Inventory) -> dict[tuple[str, str], str]:
         and any(first <= IPv4Address(address) <= last for first, last in pools)
     }
     used = set(given.values())
+    used |= {resource.properties.partner_provider_address or "" for _, resource in _interfaces(inventory)}
     free = (
         address
         for first, last in pools
@@ -99,6 +128,44 @@ def _provider_addresses(inventory: Inventory) -> dict[tuple[str, str], str]:
             given[PROVIDER_ADDRESS, node] = address
             used.add(address)  # pools may overlap
     return given
+
+
+def _interfaces(inventory: Inventory) -> list[tuple[Path, Resource[NetworkInterface]]]:
+    return inventory.all(NETWORK_INTERFACES)
+
+
+def _homes(inventory: Inventory) -> dict[tuple[str, str], str]:
+    """Where every interface of a host with a team is at home. One that has no home yet is on the first link:
+    that is where it was before the team grew.
+    """
+    return {
+        (HOME, path.key): _kept_home(path, host, inventory) or f"{host.resource_id}/0"
+        for server, host in inventory.all(SERVERS)
+        if host.properties.uplink_count > 1
+        for path in inventory.referrers(server)
+        if path.collection is NETWORK_INTERFACES
+    }
+
+
+def _kept_home(interface: Path, host: Resource[Server], inventory: Inventory) -> str | None:
+    home = inventory.allocations.get((HOME, interface.key))
+    members = [f"{host.resource_id}/{member}" for member in range(host.properties.uplink_count)]
+    return home if home in members else None
+
+
+def settle_interface(path: Path, inventory: Inventory) -> dict[tuple[str, str], str | None]:
+    """The same as `settle` for a change of one interface: its home is the least used of its host's links, and
+    stays while it is on that host.
+    """
+    found = inventory.find(path)
+    reference = found[1].properties.server if found else None
+    at = inventory.at(reference.resource_ref) if reference else None
+    host: Resource[Server] | None = at[1] if at else None
+    home = None
+    if host is not None and host.properties.uplink_count > 1:
+        members = [f"{host.resource_id}/{member}" for member in range(host.properties.uplink_count)]
+        home = _kept_home(path, host, inventory) or min(members, key=inventory.at_home)
+    return {} if inventory.allocations.get((HOME, path.key)) == home else {(HOME, path.key): home}
 
 
 def gateway_subnet(inventory: Inventory, gateway: VirtualGateway) -> tuple[Path, Resource[Any]] | None:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from lab.controller import models_fabric as fabric
+from lab.controller import models_policy as policy
 from lab.controller import models_tenant as tenant
 from lab.controller.shapes import Resource, Shape
 
@@ -28,12 +29,14 @@ class Collection(Generic[P]):
         model: shape of one resource.
         attribute: field of the parent's properties that holds the children; empty for a top-level type.
         children: types below it.
+        only: the id of the one resource that there is, always; empty: clients make as many as they like.
     """
 
     segment: str
     model: type[Resource[P]]
     attribute: str = ""
     children: tuple[Collection[Any], ...] = ()
+    only: str = ""
 
     def child(self, segment: str) -> Collection[Any] | None:
         """The child type of that name, if there is one."""
@@ -85,6 +88,19 @@ VIRTUAL_GATEWAYS = Collection(
         ),
     ),
 )
+ACCESS_CONTROL_LISTS = Collection(
+    "accessControlLists",
+    Resource[policy.AccessControlList],
+    children=(Collection("aclRules", Resource[policy.AclRule], "acl_rules"),),
+)
+ROUTE_TABLES = Collection(
+    "routeTables",
+    Resource[policy.RouteTable],
+    children=(Collection("routes", Resource[policy.UserRoute], "routes"),),
+)
+VIRTUAL_NETWORK_MANAGER = Collection(
+    "virtualNetworkManager", Resource[policy.VirtualNetworkManager], only="configuration"
+)
 
 TOP_LEVEL: tuple[Collection[Any], ...] = (
     LOGICAL_NETWORKS,
@@ -94,6 +110,9 @@ TOP_LEVEL: tuple[Collection[Any], ...] = (
     PUBLIC_IP_ADDRESSES,
     GATEWAY_POOLS,
     GATEWAYS,
+    VIRTUAL_NETWORK_MANAGER,
+    ACCESS_CONTROL_LISTS,
+    ROUTE_TABLES,
     VIRTUAL_NETWORKS,
     NETWORK_INTERFACES,
     VIRTUAL_GATEWAYS,
@@ -164,6 +183,8 @@ def parse_path(text: str) -> Path | None:
         if found is None:
             return None
         collections.append(found)
+    if len(parts) > 1 and collections[0].only not in ("", parts[1].lower()):
+        return None
     return Path(tuple(collections), tuple(parts[1::2]))
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv4Network
-from operator import itemgetter
+from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import Any
 
 from lab.controller.allocation import provider_pools
 from lab.controller.catalog import (
+    ACCESS_CONTROL_LISTS,
     GATEWAY_POOLS,
     LOGICAL_NETWORKS,
     NETWORK_INTERFACES,
+    ROUTE_TABLES,
+    SERVERS,
     VIRTUAL_GATEWAYS,
     VIRTUAL_NETWORKS,
     Path,
@@ -19,16 +21,14 @@ from lab.controller.catalog import (
     parse_path,
     tree,
 )
+from lab.controller.checks_network import network_interface, virtual_network
+from lab.controller.checks_policy import access_control_list, route_table, server
 from lab.controller.claims import claims
-from lab.controller.completion import compartment_address, derived_mac, router_address
 from lab.controller.inventory import PROVIDER_ADDRESS, Inventory, citations
 from lab.controller.models_fabric import GatewayPool, LogicalNetwork
-from lab.controller.models_tenant import NetworkConnection, NetworkInterface, VirtualGateway, VirtualNetwork
+from lab.controller.models_tenant import NetworkConnection, VirtualGateway
 from lab.controller.refusals import Complaint, in_use, invalid
-from lab.controller.shapes import Resource, mac_text
-
-SMALLEST_SUBNET = 30
-"""Longest prefix of a virtual subnet: it must hold the router and one more."""
+from lab.controller.shapes import Resource
 
 
 def check(path: Path, resource: Resource[Any], inventory: Inventory) -> list[Complaint]:
@@ -144,95 +144,12 @@ def _gateway_pool(_path: Path, resource: Resource[GatewayPool], _inventory: Inve
         )
 
 
-def _virtual_network(
-    path: Path, resource: Resource[VirtualNetwork], inventory: Inventory
-) -> Iterator[Complaint]:
-    space = [IPv4Network(prefix) for prefix in resource.properties.address_space.address_prefixes]
-    subnets = [(at, IPv4Network(item.properties.address_prefix)) for at, item in children(path, resource)]
-    for at, network in subnets:
-        if not any(network.subnet_of(prefix) for prefix in space):
-            yield invalid(
-                f"'{network}' is not a valid argument for 'addressPrefix' of a subnet: it is outside of the "
-                f"address space {', '.join(map(str, space))}.",
-                at.ref,
-            )
-        if network.prefixlen > SMALLEST_SUBNET:
-            yield invalid(f"'{network}' has no room for a router and a host.", at.ref)
-    yield from _overlaps(subnets)
-    for at, network in subnets:
-        yield from _left_behind(at, network, inventory)
-
-
-def _overlaps(subnets: list[tuple[Path, IPv4Network]]) -> Iterator[Complaint]:
-    outer: IPv4Network | None = None
-    # Two prefixes are apart, or one holds the other; sorted, it stands right before what it holds.
-    for at, network in sorted(subnets, key=itemgetter(1)):
-        if outer is not None and network.subnet_of(outer):
-            yield invalid(f"'{network}' overlaps with '{outer}' in the same virtual network.", at.ref)
-        else:
-            outer = network
-
-
-def _left_behind(at: Path, network: IPv4Network, inventory: Inventory) -> Iterator[Complaint]:
-    """Interfaces whose address a change of the subnet's prefix would leave outside."""
-    before = inventory.find(at)
-    if before is None or before[1].properties.address_prefix == str(network):
-        return
-    for path in inventory.referrers(at):
-        holder = inventory.find(path)
-        address = getattr(holder[1].properties, "private_ip_address", None) if holder else None
-        if address and (why := _unusable(address, network)):
-            yield in_use(at.ref, [f"{path.ref} ({why})"])
-
-
-def _unusable(address: str, network: IPv4Network) -> str:
-    """Why a customer address cannot be a VM's in this subnet; empty if it can."""
-    ip = IPv4Address(address)
-    if ip not in network:
-        return f"{address} is outside of {network}"
-    if address == router_address(str(network)):
-        return f"{address}, the first address of {network}, is the distributed router's"
-    if ip in (network[0], network[-1]):
-        return f"{address} is the network's or the broadcast address of {network}"
-    return ""
-
-
-def _network_interface(
-    path: Path, resource: Resource[NetworkInterface], inventory: Inventory
-) -> Iterator[Complaint]:
-    for at, configuration in children(path, resource):
-        field = f"{at.ref}: privateIPAddress"
-        found = inventory.at(configuration.properties.subnet.resource_ref)
-        if found is None:
-            continue
-        subnet, properties = found
-        address = configuration.properties.private_ip_address
-        if address is None:
-            dynamic = configuration.properties.private_ip_allocation_method == "Dynamic"
-            yield invalid(
-                f"{subnet.ref} has no free address." if dynamic else "An address is required.", field
-            )
-            continue
-        why = _unusable(address, IPv4Network(properties.properties.address_prefix))
-        if why:
-            yield invalid(f"'{address}' is not a valid argument for 'privateIPAddress': {why}.", field)
-        if subnet.root.collection is VIRTUAL_NETWORKS:
-            yield from _reserved(address, resource.properties.private_mac_address, subnet.root, inventory)
-
-
-def _reserved(address: str, mac: str | None, network: Path, inventory: Inventory) -> Iterator[Complaint]:
-    """What the virtual network's compartment and its distributed router hold."""
-    if address == compartment_address(inventory, network):
-        yield invalid(f"{address} is held by the gateway compartment of {network.ref}.", "privateIPAddress")
-    found = inventory.find(network)
-    rdid = found[1].properties.routing_domain_id if found else ""
-    if mac and mac_text(mac) in (derived_mac("router", rdid), derived_mac("compartment", rdid)):
-        yield invalid(f"{mac} is the distributed router's or the compartment's.", "privateMacAddress")
-
-
 def _virtual_gateway(
-    path: Path, resource: Resource[VirtualGateway], _inventory: Inventory
+    path: Path, resource: Resource[VirtualGateway], inventory: Inventory
 ) -> Iterator[Complaint]:
+    subnet = inventory.at(resource.properties.gateway_subnets[0].resource_ref)
+    if subnet is not None and ip_network(subnet[1].properties.address_prefix).version != 4:
+        yield invalid("A gateway's compartment is IPv4: so is the subnet it stands in.", "gatewaySubnets")
     for at, child in children(path, resource):
         if isinstance(child.properties, NetworkConnection):
             yield from _ipsec(at, child.properties)
@@ -253,7 +170,10 @@ def _ipsec(at: Path, connection: NetworkConnection) -> Iterator[Complaint]:
 _BY_KIND: Mapping[str, Callable[[Path, Resource[Any], Inventory], Iterator[Complaint]]] = {
     LOGICAL_NETWORKS.segment: _logical_network,
     GATEWAY_POOLS.segment: _gateway_pool,
-    VIRTUAL_NETWORKS.segment: _virtual_network,
-    NETWORK_INTERFACES.segment: _network_interface,
+    SERVERS.segment: server,
+    ACCESS_CONTROL_LISTS.segment: access_control_list,
+    ROUTE_TABLES.segment: route_table,
+    VIRTUAL_NETWORKS.segment: virtual_network,
+    NETWORK_INTERFACES.segment: network_interface,
     VIRTUAL_GATEWAYS.segment: _virtual_gateway,
 }

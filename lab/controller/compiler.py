@@ -1,253 +1,251 @@
-"""The policy compiler: routing domains in, goal states out. Pure.
+"""The policy compiler: pieces of a routing domain in, records of goal states out. Pure.
 
-A node gets a routing domain only if it carries one of its VMs or its compartment. Within a routing domain the
-records are the same for every node, except for ports and compartments; so they are compiled once and shared
-(`DomainPolicy`).
+A node gets a routing domain only if it carries one of its VMs or its compartment. Which records then:
 
-Which routes a host gets:
+- Distributed router (the default): every node of the domain gets the same, except for ports and
+  compartments. Routes: one on-link route for each virtual subnet, metric 0; one for each prefix behind the
+  compartment, next hop the compartment's address: learned by BGP while the gateway reports it, static while
+  the connection that carries it is established. Lowest metric wins. A prefix that lies inside a virtual
+  subnet of the same domain is left out: a site must not draw the traffic of VMs to itself. User-defined
+  routes of every subnet.
+- External router mode: a host gets the virtual subnets that its VMs are in, the lookup records in them, and
+  for everything else routes to the gateway's PA. The gateway gets what every node gets in the other mode, and
+  routes for all.
 
-- on-link, one for each virtual subnet, metric 0: the distributed router;
-- one for each prefix behind the compartment, next hop the compartment's address: learned by BGP while the
-  gateway reports it, static while the connection that carries it is established. Lowest metric wins. A prefix
-  that lies inside a virtual subnet of the same domain is left out: a site must not draw the traffic of VMs to
-  itself.
+`View` says which of these a node has; two nodes with the same view share the records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 
+from lab.controller.compartments import compartment_record
 from lab.controller.completion import derived_mac, router_address
-from lab.controller.domains import Compartment, Domain, Endpoint, ProviderEnd, Subnet
-from lab.controller.models_tenant import BgpPeer, BgpRouter, NetworkConnection
-from lab.controller.shapes import Resource, as_number
+from lab.controller.domains import Endpoint, Frame, NodeEnd, Subnet
+from lab.controller.models_policy import ANY, PROTOCOLS, AccessControlList, AclRule, ports
+from lab.controller.shapes import Resource
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, record
 
-EndpointRecords = tuple[pb.Record, pb.Record]
-"""A VM's lookup record, which all nodes of its domain get, and its port, which its own node gets."""
+DEFAULT_ROUTES = {4: "0.0.0.0/0", 6: "::/0"}
 
 
 @dataclass(frozen=True, slots=True)
-class DomainPolicy:
-    """The policy of one routing domain.
+class View:
+    """What a node sees of a routing domain.
 
     Attributes:
-        shared: records that every node of the domain gets.
-        own: records of one node only, by node; its keys are the nodes of the domain.
-        endpoints: the records of each VM, by the VM and its node's provider address.
+        vsids: the virtual subnets that it knows; None: all.
+        router: PA of the gateway that routes for it; empty: it routes itself.
     """
 
-    shared: GoalState
-    own: Mapping[str, GoalState]
-    endpoints: Mapping[tuple[Endpoint, str], EndpointRecords]
+    vsids: frozenset[int] | None = None
+    router: str = ""
 
 
-EMPTY = DomainPolicy({}, {}, {})
+WHOLE = View()
 
 
-def compile_all(domains: Iterable[Domain], ends: Mapping[str, ProviderEnd]) -> dict[str, GoalState]:
-    """The goal state of every node.
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who may send into a routing domain: PAs by virtual subnet, and those of virtual appliances."""
 
-    Args:
-        domains: all routing domains.
-        ends: provider interface by node.
-    """
-    result: dict[str, GoalState] = {node: compile_end(end) for node, end in ends.items()}
-    for domain in domains:
-        policy = compile_domain(domain)
-        for node, own in policy.own.items():
-            result[node] |= policy.shared | own
-    return result
+    addresses: Mapping[int, frozenset[str]]
+    forwarders: frozenset[str]
 
 
-def compile_end(end: ProviderEnd) -> GoalState:
-    """What a node gets whatever it carries."""
-    item = record(
-        pb.ProviderAddress(address=end.address, prefix_length=end.prefix_length, gateway=end.gateway)
+def compile_end(end: NodeEnd) -> GoalState:
+    """What a node gets whatever it carries. A switch that works by default needs no settings."""
+    bodies: list[pb.ProviderAddress | pb.SwitchSettings] = [
+        pb.ProviderAddress(
+            address=item.address, prefix_length=item.prefix_length, gateway=item.gateway, uplink=member
+        )
+        for member, item in enumerate(end.interfaces)
+    ]
+    if end != NodeEnd(end.interfaces):
+        bodies.append(
+            pb.SwitchSettings(
+                encapsulation=end.encapsulation,
+                dscp=end.dscp,
+                team_mode=end.team_mode,
+                external_router=end.external_router,
+                uplink_kbps=end.uplink_kbps,
+            )
+        )
+    return _state(bodies)
+
+
+def _state(bodies: Iterable[pb.ProviderAddress | pb.SwitchSettings | pb.ProviderMember]) -> GoalState:
+    return {item.key: item for item in map(record, bodies)}
+
+
+def compile_lookup(endpoint: Endpoint) -> pb.Record:
+    """Where a customer address lives: for every node that knows its virtual subnet."""
+    return record(
+        pb.LookupRecord(
+            vsid=endpoint.vsid,
+            customer_address=endpoint.address,
+            mac=endpoint.mac,
+            provider_address=endpoint.provider_address,
+        )
     )
+
+
+def compile_port(endpoint: Endpoint) -> pb.Record:
+    """A vport, for the node that it is on."""
+    rules = endpoint.rules
+    return record(
+        pb.Port(
+            interface_id=endpoint.interface_id,
+            vsid=endpoint.vsid,
+            customer_address=endpoint.address,
+            mac=endpoint.mac,
+            provider_address=endpoint.provider_address,
+            access_control_lists=endpoint.acls,
+            forwarding=rules.forwarding,
+            dhcp_server=rules.dhcp_server,
+            router_advertiser=rules.router_advertiser,
+            storm_limit_pps=rules.storm_limit_pps,
+            outbound_maximum_kbps=rules.outbound_maximum_kbps,
+            outbound_reserved_kbps=rules.outbound_reserved_kbps,
+            inbound_maximum_kbps=rules.inbound_maximum_kbps,
+        )
+    )
+
+
+def compartment_endpoint(frame: Frame) -> Endpoint | None:
+    """The compartment as an address like a VM's."""
+    place = frame.compartment
+    if place is None or frame.router is None:
+        return None
+    return Endpoint(
+        interface_id=f"compartment/{frame.rdid}",
+        node=place.node,
+        vsid=place.vsid,
+        address=place.address,
+        mac=derived_mac("compartment", frame.rdid),
+        provider_address=frame.router.provider_address,
+    )
+
+
+def compile_compartment(frame: Frame) -> GoalState:
+    """What only the gateway gets that carries the compartment."""
+    if frame.compartment is None:
+        return {}
+    item = record(compartment_record(frame, frame.compartment))
     return {item.key: item}
 
 
-def compile_domain(domain: Domain, before: DomainPolicy = EMPTY) -> DomainPolicy:
-    """The policy of one routing domain.
+def compile_view(frame: Frame, view: View) -> GoalState:
+    """Virtual subnets and routes of a routing domain as a node sees them."""
+    subnets = [s for s in frame.subnets if view.vsids is None or s.vsid in view.vsids]
+    items = [item for subnet in subnets for item in _subnet(frame.rdid, subnet, view)]
+    items += _default_routes(frame.rdid, subnets, view) if view.router else _routes(frame)
+    return {item.key: item for item in items}
 
-    Args:
-        domain: the routing domain.
-        before: its policy as it was; what has not changed is taken from it, for speed.
-    """
-    if not domain.provider_addresses:
-        return EMPTY
-    own: dict[str, GoalState] = {node: {} for node in domain.provider_addresses}
-    items = (*_subnets(domain), *_routes(domain), *_members(domain))
-    shared = {item.key: item for item in items}
-    endpoints: dict[tuple[Endpoint, str], EndpointRecords] = {}
-    for endpoint in domain.endpoints:
-        place = (endpoint, domain.provider_addresses[endpoint.node])
-        lookup, port = endpoints[place] = before.endpoints.get(place) or _endpoint(*place)
-        shared[lookup.key] = lookup
-        own[endpoint.node][port.key] = port
-    if domain.compartment is not None:
-        node = own[domain.compartment.node]
-        _add(
-            node,
-            pb.Port(
-                interface_id=f"compartment/{domain.rdid}",
-                vsid=domain.compartment.vsid,
-                customer_address=domain.compartment.address,
-                mac=derived_mac("compartment", domain.rdid),
-            ),
+
+def _subnet(rdid: str, subnet: Subnet, view: View) -> Iterator[pb.Record]:
+    yield record(
+        pb.VirtualSubnet(
+            vsid=subnet.vsid,
+            rdid=rdid,
+            prefix=subnet.prefix,
+            router_address=router_address(subnet.prefix),
+            router_mac=derived_mac("router", rdid),
         )
-        _add(node, _compartment(domain, domain.compartment))
-        _add(
-            shared,
-            pb.LookupRecord(
-                vsid=domain.compartment.vsid,
-                customer_address=domain.compartment.address,
-                mac=derived_mac("compartment", domain.rdid),
-                provider_address=domain.provider_addresses[domain.compartment.node],
-            ),
-        )
-    return DomainPolicy(shared, own, endpoints)
-
-
-def _add(state: GoalState, body: pb.Port | pb.Compartment | pb.LookupRecord) -> None:
-    item = record(body)
-    state[item.key] = item
-
-
-def _endpoint(endpoint: Endpoint, provider_address: str) -> EndpointRecords:
-    lookup = pb.LookupRecord(
-        vsid=endpoint.vsid,
-        customer_address=endpoint.address,
-        mac=endpoint.mac,
-        provider_address=provider_address,
     )
-    port = pb.Port(
-        interface_id=endpoint.interface_id,
-        vsid=endpoint.vsid,
-        customer_address=endpoint.address,
-        mac=endpoint.mac,
+    yield record(
+        pb.CustomerRoute(rdid=rdid, prefix=subnet.prefix, vsid=subnet.vsid, external_router=view.router)
     )
-    return record(lookup), record(port)
-
-
-def _subnets(domain: Domain) -> Iterator[pb.Record]:
-    for subnet in domain.subnets:
+    if view.vsids is not None:
+        return
+    for hop in subnet.hops:
         yield record(
-            pb.VirtualSubnet(
-                vsid=subnet.vsid,
-                rdid=domain.rdid,
-                prefix=subnet.prefix,
-                router_address=router_address(subnet.prefix),
-                router_mac=derived_mac("router", domain.rdid),
+            pb.UserRoute(
+                vsid=subnet.vsid, prefix=hop.prefix, next_hop=hop.next_hop, next_hop_vsid=hop.next_hop_vsid
             )
         )
-        yield record(pb.CustomerRoute(rdid=domain.rdid, prefix=subnet.prefix, vsid=subnet.vsid))
 
 
-def _routes(domain: Domain) -> Iterator[pb.Record]:
-    if domain.compartment is None:
-        return
-    inside = [IPv4Network(subnet.prefix) for subnet in domain.subnets]
-    for route in domain.routes:
-        if any(IPv4Network(route.prefix).subnet_of(subnet) for subnet in inside):
-            continue
-        yield record(
+def _default_routes(rdid: str, subnets: Iterable[Subnet], view: View) -> list[pb.Record]:
+    """A host in external router mode leaves everything to the gateway."""
+    versions = sorted({ip_network(subnet.prefix).version for subnet in subnets})
+    return [
+        record(pb.CustomerRoute(rdid=rdid, prefix=DEFAULT_ROUTES[version], external_router=view.router))
+        for version in versions
+    ]
+
+
+def _routes(frame: Frame) -> list[pb.Record]:
+    place = frame.compartment
+    if place is None:
+        return []
+    prefixes = (ip_network(subnet.prefix) for subnet in frame.subnets)
+    inside = [prefix for prefix in prefixes if isinstance(prefix, IPv4Network)]
+    return [
+        record(
             pb.CustomerRoute(
-                rdid=domain.rdid,
+                rdid=frame.rdid,
                 prefix=route.prefix,
-                vsid=domain.compartment.vsid,
-                next_hop=domain.compartment.address,
+                vsid=place.vsid,
+                next_hop=place.address,
                 metric=route.metric,
             )
         )
+        for route in frame.routes
+        if not any(IPv4Network(route.prefix).subnet_of(subnet) for subnet in inside)
+    ]
 
 
-def _members(domain: Domain) -> Iterator[pb.Record]:
-    gateway = domain.compartment.node if domain.compartment else None
-    for node, address in domain.provider_addresses.items():
-        yield record(pb.ProviderMember(rdid=domain.rdid, provider_address=address, gateway=node == gateway))
+def compile_members(frame: Frame, view: View, membership: Membership) -> GoalState:
+    """Who may send to a node. In external router mode only who shares a virtual subnet with it does so
+    directly; the gateway does for all others.
 
-
-def _compartment(domain: Domain, place: Compartment) -> pb.Compartment:
-    prefixes = _vm_prefixes(domain.subnets, place)
-    return pb.Compartment(
-        rdid=domain.rdid,
-        tenant=place.tenant,
-        vsid=place.vsid,
-        customer_address=place.address,
-        prefix_length=IPv4Network(place.prefix).prefixlen,
-        mac=derived_mac("compartment", domain.rdid),
-        router_address=router_address(place.prefix),
-        vm_prefixes=prefixes,
-        vip=place.vip,
-        connections=[_connection(item) for item in place.resource.network_connections],
-        bgp=_bgp(place, prefixes),
-    )
-
-
-def _vm_prefixes(subnets: tuple[Subnet, ...], place: Compartment) -> list[str]:
-    """Everything but the gateway subnet: reached through the distributed router, offered to the sites."""
-    return [subnet.prefix for subnet in subnets if subnet.vsid != place.vsid]
-
-
-def _connection(item: Resource[NetworkConnection]) -> pb.Connection:
-    wanted = item.properties
-    result = pb.Connection(
-        name=item.resource_id,
-        outbound_kbps=wanted.outbound_kilo_bits_per_second,
-        inbound_kbps=wanted.inbound_kilo_bits_per_second,
-        routes=[pb.StaticRoute(prefix=r.destination_prefix, metric=r.metric) for r in wanted.routes],
-    )
-    ipsec = wanted.ip_sec_configuration
-    if ipsec is not None:
-        main, quick = ipsec.main_mode, ipsec.quick_mode
-        result.ipsec.CopyFrom(
-            pb.Ipsec(
-                peer=wanted.destination_ip_address or "",
-                shared_secret=ipsec.shared_secret or "",
-                main_mode=pb.MainMode(
-                    encryption=main.encryption_algorithm,
-                    integrity=main.integrity_algorithm,
-                    dh_group=main.diffie_hellman_group,
-                    sa_life_time_s=main.sa_life_time_seconds,
-                ),
-                quick_mode=pb.QuickMode(
-                    cipher=quick.cipher_transformation_constant,
-                    authentication=quick.authentication_transformation_constant,
-                    pfs=quick.perfect_forward_secrecy,
-                    sa_life_time_s=quick.sa_life_time_seconds,
-                    sa_life_time_kb=quick.sa_life_time_kilo_bytes,
-                    idle_disconnect_s=quick.idle_disconnect_seconds,
-                ),
-            )
+    An appliance forwards what others have sent, and they can be outside of the routing domain.
+    """
+    router = frame.router.provider_address if frame.router else ""
+    by_vsid = membership.addresses
+    known = by_vsid if view.vsids is None else by_vsid.keys() & view.vsids
+    addresses = {address for vsid in known for address in by_vsid[vsid]}
+    if view.router:
+        addresses.add(view.router)
+    return _state(
+        pb.ProviderMember(
+            rdid=frame.rdid,
+            provider_address=address,
+            gateway=address == router or address in membership.forwarders,
+            forwarder=address in membership.forwarders or address == view.router,
         )
-    return result
-
-
-def _bgp(place: Compartment, prefixes: list[str]) -> pb.BgpRouter | None:
-    router: BgpRouter | None = next(
-        (r.properties for r in place.resource.bgp_routers if r.properties.is_enabled), None
-    )
-    if router is None:
-        return None
-    return pb.BgpRouter(
-        asn=as_number(router.ext_as_number),
-        router_id=router.router_id or place.address,
-        networks=router.bgp_networks or prefixes,
-        peers=[_peer(item) for item in router.bgp_peers],
+        for address in sorted(addresses)
     )
 
 
-def _peer(item: Resource[BgpPeer]) -> pb.BgpPeer:
-    peer = item.properties
-    number = as_number(peer.ext_as_number) if peer.ext_as_number else peer.peer_as_number or peer.as_number
-    return pb.BgpPeer(
-        name=item.resource_id,
-        address=peer.peer_ip_address,
-        asn=number or 0,
-        hold_time_s=peer.hold_time_seconds,
+def compile_acl(resource: Resource[AccessControlList]) -> pb.Record:
+    """An access control list, first match first."""
+    rules = sorted(resource.properties.acl_rules, key=lambda item: item.properties.priority)
+    return record(
+        pb.AccessControlList(
+            id=resource.resource_id,
+            rules=[rule for item in rules for rule in _rules(item.resource_id, item.properties)],
+        )
     )
+
+
+def _rules(name: str, rule: AclRule) -> Iterator[pb.AclRule]:
+    source, destination = ports(rule.source_port_range), ports(rule.destination_port_range)
+    for protocol in PROTOCOLS[rule.protocol]:
+        yield pb.AclRule(
+            id=name,
+            inbound=rule.type == "Inbound",
+            deny=rule.action == "Deny",
+            log=rule.logging == "Enabled",
+            protocol=protocol,
+            source_prefix=rule.source_address_prefix.replace(ANY, ""),
+            destination_prefix=rule.destination_address_prefix.replace(ANY, ""),
+            source_port_first=source[0],
+            source_port_last=source[1],
+            destination_port_first=destination[0],
+            destination_port_last=destination[1],
+        )

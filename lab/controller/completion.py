@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from lab.controller import claims
@@ -27,18 +27,17 @@ def derived_mac(purpose: str, owner: str) -> str:
 
 
 def router_address(prefix: str) -> str:
-    """The distributed router's address: always the subnet's first (seed 002; TECH "default gateway")."""
-    return str(IPv4Network(prefix)[1])
+    """The distributed router's address: always the subnet's first behind the network's own (seed 002; TECH
+    "default gateway"). In IPv6 that one is the subnet-router anycast address (RFC 4291 §2.6.1).
+    """
+    return str(ip_network(prefix)[1])
 
 
 def free_address(prefix: str, taken: Callable[[str], bool]) -> str | None:
     """The lowest host address behind the router's that is not taken; None if there is none."""
-    network = IPv4Network(prefix)
-    for number in range(int(network[0]) + 2, int(network[-1])):
-        address = str(IPv4Address(number))
-        if not taken(address):
-            return address
-    return None
+    network = ip_network(prefix)
+    addresses = (str(network[number]) for number in range(2, network.num_addresses - 1))
+    return next((address for address in addresses if not taken(address)), None)
 
 
 def is_taken(inventory: Inventory, network: Path) -> Callable[[str], bool]:
@@ -115,7 +114,7 @@ def _with_address(item: Resource[IpConfiguration], inventory: Inventory) -> Reso
     if item.properties.private_ip_allocation_method != "Dynamic" or path is None or prefix is None:
         return item
     address = item.properties.private_ip_address
-    if address is not None and IPv4Address(address) in IPv4Network(prefix):
+    if address is not None and ip_address(address) in ip_network(prefix):
         return item
     address = free_address(prefix, is_taken(inventory, path.root))
     return item.model_copy(

@@ -8,13 +8,23 @@ edges to it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import uuid4
 
 from lab.controller import observations as seen
-from lab.controller.allocation import settle
+from lab.controller.allocation import settle, settle_interface
+from lab.controller.assembly import (
+    domains_in,
+    endpoint_of,
+    endpoints_of,
+    frame_of,
+    networks_of,
+    node_end,
+    nodes_of,
+)
 from lab.controller.catalog import (
+    ACCESS_CONTROL_LISTS,
     CREDENTIALS,
     GATEWAY_POOLS,
     GATEWAYS,
@@ -22,6 +32,8 @@ from lab.controller.catalog import (
     NETWORK_INTERFACES,
     PUBLIC_IP_ADDRESSES,
     SERVERS,
+    TOP_LEVEL,
+    VIRTUAL_NETWORK_MANAGER,
     VIRTUAL_NETWORKS,
     Path,
     parse_path,
@@ -29,27 +41,27 @@ from lab.controller.catalog import (
 from lab.controller.checks import check, check_removal
 from lab.controller.completion import complete
 from lab.controller.documents import find, inherit, with_child
-from lab.controller.domains import (
-    Domain,
-    ProviderEnd,
-    domain_of,
-    domains_in,
-    networks_of,
-    nodes_of,
-    provider_end,
-    tenant_of,
-)
+from lab.controller.domains import Endpoint, Frame, NodeEnd
 from lab.controller.fleet import Fleet
+from lab.controller.gateways import tenant_of
 from lab.controller.inventory import PLACEMENT, Document, Inventory
-from lab.controller.policy import Policy
+from lab.controller.metering import Meters
+from lab.controller.policy import Change, Policy
 from lab.controller.refusals import IN_USE, Complaint, Refused, not_found, parent_missing, stale
 from lab.controller.shapes import WITH_SECRETS, Resource
 from lab.controller.store import Commit, Store, StoredDocument
 from lab.southbound import southbound_pb2 as pb
 
-_ALLOCATE_NOTHING = (NETWORK_INTERFACES, CREDENTIALS)
+_ALLOCATE_NOTHING = (CREDENTIALS, ACCESS_CONTROL_LISTS)
 """Types whose changes cannot change what the controller has given out."""
-_CONCERN_ALL = (LOGICAL_NETWORKS, SERVERS, GATEWAYS, GATEWAY_POOLS, PUBLIC_IP_ADDRESSES)
+_CONCERN_ALL = (
+    LOGICAL_NETWORKS,
+    SERVERS,
+    GATEWAYS,
+    GATEWAY_POOLS,
+    PUBLIC_IP_ADDRESSES,
+    VIRTUAL_NETWORK_MANAGER,
+)
 """Types whose changes can concern every node; the others concern the virtual networks that they name."""
 
 
@@ -70,6 +82,7 @@ class Controller:
         self._store = store
         self.inventory = Inventory()
         self.observations: dict[str, seen.Observation] = {}
+        self.meters = Meters()
         self.policy = Policy()
         self.fleet = Fleet()
         contents = store.load()
@@ -80,9 +93,24 @@ class Controller:
             resource = path.collection.model.model_validate_json(stored.body)
             path = Path(path.collections, (resource.resource_id,))
             self.inventory.replace(path, Document(path, stored.etag, resource))
-        self.inventory.allocations.update(contents.allocations)
+        self.inventory.allocate(contents.allocations)
         self.observations.update({r: seen.from_json(body) for r, body in contents.observations.items()})
-        self._apply(None, None)
+        self._make_singletons()
+        acls = {item.resource_id: item for _, item in self.inventory.all(ACCESS_CONTROL_LISTS)}
+        self._publish(Change(acls=acls), None)
+        self._apply_all(None, ())
+
+    def _make_singletons(self) -> None:
+        """What is always there: clients read it before they have written it."""
+        for collection in TOP_LEVEL:
+            path = Path((collection,), (collection.only,))
+            if collection.only and self.inventory.document(path) is None:
+                properties = collection.model.model_fields["properties"].annotation
+                assert properties is not None
+                new = collection.model(resource_id=collection.only, properties=properties())
+                document = Document(path, f'W/"{uuid4()}"', inherit(new, None))
+                self.inventory.replace(path, document)
+                self._store.commit(Commit(key=path.key, document=_stored(document)))
 
     # --- northbound ---
 
@@ -131,8 +159,10 @@ class Controller:
         """Remove a resource and everything below it; False if it was not there.
 
         Raises:
-            Refused: 409 while others refer to it, 412.
+            Refused: 405 for what is always there, 409 while others refer to it, 412.
         """
+        if path.root.collection.only:
+            raise Refused(405, Complaint("MethodNotAllowed", f"{path.ref} is always there.", path.ref))
         before = self.inventory.document(path)
         if before is None or find(before.resource, path) is None:
             return False
@@ -154,7 +184,9 @@ class Controller:
         forgotten: set[str] = set()
         self.inventory.replace(path, after)
         try:
-            if path.collection not in _ALLOCATE_NOTHING:
+            if path.collection is NETWORK_INTERFACES:
+                allocated = settle_interface(path, self.inventory)
+            elif path.collection not in _ALLOCATE_NOTHING:
                 allocated = settle(self.inventory)
                 forgotten = {
                     rdid
@@ -173,25 +205,45 @@ class Controller:
         except BaseException:
             self.inventory.replace(path, before)
             raise
-        for key, value in allocated.items():
-            if value is None:
-                self.inventory.allocations.pop(key, None)
-            else:
-                self.inventory.allocations[key] = value
+        self.inventory.allocate(allocated)
         for rdid in forgotten:
             del self.observations[rdid]
         self.fleet.forget(path.key)
-        # What is given out anew can be another tenant's: room that one leaves is the next one's.
-        everywhere = path.collection in _CONCERN_ALL or allocated
-        networks = None if everywhere else networks_of(before) | networks_of(after)
-        self._apply(path, networks, gone=domains_in(before) - domains_in(after))
+        self._follow(path, before, after, moved=bool(allocated))
+
+    def _follow(self, path: Path, before: Document | None, after: Document | None, *, moved: bool) -> None:
+        """Compile what a change of a document concerns and hand it to the fleet.
+
+        Args:
+            path: of the document.
+            before: as it was.
+            after: as it is.
+            moved: something has been given out anew; it can be another tenant's: room that one leaves is the
+                next one's. An interface's home is its own.
+        """
+        gone = domains_in(before) - domains_in(after)
+        if path.collection is NETWORK_INTERFACES:
+            if before is not None and after is None:
+                self.meters.forget(before.resource.resource_id)
+            self._apply_interface(path, before, after)
+        elif path.collection is ACCESS_CONTROL_LISTS:
+            resource = after.resource if after else None
+            self._publish(Change(acls={path.ids[0]: resource}), path)
+        elif path.collection in _CONCERN_ALL or moved:
+            self._apply_all(path, gone)
+        else:
+            networks = networks_of(before, self.inventory) | networks_of(after, self.inventory)
+            self._publish(self._change(networks, gone), path)
 
     # --- southbound ---
 
     def observe(self, node: str, report: pb.Report) -> None:
-        """Take over what a gateway's agent reports. Routing domains that are not on it are none of its
-        business.
+        """Take over what an agent reports. Routing domains that are not on it are none of its business, and
+        interfaces that no longer exist are nobody's.
         """
+        self.meters.take(
+            node, (m for m in report.meters if self.inventory.named(NETWORK_INTERFACES, m.interface_id))
+        )
         known = self.observations
         current = {
             rdid: observation
@@ -208,8 +260,10 @@ class Controller:
         self.observations.update(current)
         if not changed:
             return
-        networks = {ref for rdid in changed if (ref := self.inventory.holder("routing domain id", rdid))}
-        self._apply(None, {path for ref in networks if (path := parse_path(ref))})
+        refs = {ref for rdid in changed if (ref := self.inventory.holder("routing domain id", rdid))}
+        found = (self.inventory.at(ref) for ref in refs)
+        frames = [frame_of(network, self.inventory, self.observations) for network in found if network]
+        self._publish(Change(frames={frame.rdid: frame for frame in frames}), None)
 
     def _gateway_of(self, rdid: str, allocated: Mapping[tuple[str, str], str | None]) -> str | None:
         """The gateway that carries a routing domain.
@@ -228,29 +282,48 @@ class Controller:
 
     # --- what follows from a change ---
 
-    def _apply(self, cause: Path | None, networks: set[Path] | None, gone: Collection[str] = ()) -> None:
-        """Compile what a change concerns and hand it to the fleet.
+    def _apply_all(self, cause: Path | None, gone: Collection[str]) -> None:
+        """A change can concern every node and every virtual network.
 
         Args:
             cause: document that changed.
-            networks: virtual networks that it concerns; None: all, and the nodes themselves.
             gone: routing domains that are no more.
         """
         inventory = self.inventory
-        ends: dict[str, ProviderEnd | None] = {}
-        if networks is None:
-            kinds = nodes_of(inventory)
-            ends = dict.fromkeys(self.fleet.names) | {n: provider_end(n, inventory) for n in kinds}
-            self.fleet.resize(kinds)
-            found = inventory.all(VIRTUAL_NETWORKS)
-        else:
-            found = [cast("Any", item) for path in networks if (item := inventory.find(path))]
-        domains: dict[str, Domain | None] = dict.fromkeys(gone)
-        for path, network in found:
-            if rdid := network.properties.routing_domain_id:
-                before = self.policy.domain(rdid)
-                domains[rdid] = domain_of((path, network), inventory, self.observations, before)
-        self.fleet.publish(self.policy.update(domains, ends), cause.key if cause else "")
+        kinds = nodes_of(inventory)
+        ends: dict[str, NodeEnd | None] = dict.fromkeys(self.fleet.names)
+        ends |= {node: node_end(node, inventory) for node in kinds}
+        self.fleet.resize(kinds)
+        networks = {path for path, _ in inventory.all(VIRTUAL_NETWORKS)}
+        self._publish(replace(self._change(networks, gone), ends=ends), cause)
+
+    def _change(self, networks: set[Path], gone: Collection[str]) -> Change:
+        """Some virtual networks, all of each.
+
+        Args:
+            networks: where they are.
+            gone: routing domains that are no more.
+        """
+        frames: dict[str, Frame | None] = dict.fromkeys(gone)
+        endpoints: dict[str, Mapping[str, Endpoint | None]] = {}
+        for network in filter(None, map(self.inventory.find, networks)):
+            frame = frame_of(network, self.inventory, self.observations)
+            frames[frame.rdid] = frame
+            endpoints[frame.rdid] = endpoints_of(network, self.inventory, self.policy.endpoints(frame.rdid))
+        return Change(frames=frames, endpoints=endpoints)
+
+    def _apply_interface(self, path: Path, before: Document | None, after: Document | None) -> None:
+        """A change of one interface concerns nothing but the address that it holds."""
+        endpoints: dict[str, dict[str, Endpoint | None]] = {}
+        for document, endpoint in ((before, None), (after, endpoint_of(path, self.inventory))):
+            for network in filter(None, map(self.inventory.find, networks_of(document, self.inventory))):
+                assert document is not None
+                rdid: str = network[1].properties.routing_domain_id
+                endpoints.setdefault(rdid, {})[document.resource.resource_id] = endpoint
+        self._publish(Change(endpoints=endpoints), path)
+
+    def _publish(self, change: Change, cause: Path | None) -> None:
+        self.fleet.publish(self.policy.update(change), cause.key if cause else "")
 
 
 def _require(before: Document | None, path: Path, if_match: str | None) -> None:

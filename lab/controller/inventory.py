@@ -4,6 +4,7 @@ away twice."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,9 @@ from lab.controller.shapes import Reference, Refers, Resource, Shape
 
 P = TypeVar("P", bound=Shape)
 PROVIDER_ADDRESS = "provider-address"
-"""Allocation kind; owner: the node's name."""
+"""Allocation kind; owner: the node's name, for the second member of its team `<name>/1`."""
+HOME = "home"
+"""Allocation kind; owner: key of an interface on a host with a team; value: `<host>/<team member>`."""
 COMPARTMENT_ADDRESS = "compartment-address"
 """Allocation kind; owner: the routing domain."""
 PLACEMENT = "placement"
@@ -65,6 +68,21 @@ class Inventory:
         self._instances: dict[str, str] = {}
         self._claims: dict[tuple[str, str], str] = {}
         self.allocations: dict[tuple[str, str], str] = {}
+        self._homes: Counter[str] = Counter()
+
+    def allocate(self, changes: Mapping[tuple[str, str], str | None]) -> None:
+        """Take over changed allocations; None frees one."""
+        for key, value in changes.items():
+            before = self.allocations.pop(key, None)
+            if value is not None:
+                self.allocations[key] = value
+            if key[0] == HOME:
+                self._homes.subtract([] if before is None else [before])
+                self._homes.update([] if value is None else [value])
+
+    def at_home(self, home: str) -> int:
+        """How many interfaces are at home on a host's team member (value of a HOME allocation)."""
+        return self._homes[home]
 
     def replace(self, path: Path, document: Document | None) -> Document | None:
         """Put a document in place of the one at this path (None: remove it) and return the one before."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from lab.controller.shapes import (
+    MAX_MBPS,
     Guid,
     Ipv4,
     OptionalReference,
@@ -77,7 +78,12 @@ class ServerInterface(Shape):
 
 
 class Server(Shape):
-    """A Hyper-V host. Its resourceId is the name of the node whose agent speaks for it."""
+    """A Hyper-V host. Its resourceId is the name of the node whose agent speaks for it.
+
+    Extensions to Microsoft's shape, where the switch embedded team is set up on the host itself:
+    `uplinkCount` (1 or 2 provider links), `teamMode`, and `uplinkMbps` (speed of the links together, which
+    reservations share; 0: not limited).
+    """
 
     connections: tuple[DeviceConnection, ...] = ()
     network_interfaces: tuple[Resource[ServerInterface], ...] = ()
@@ -85,6 +91,9 @@ class Server(Shape):
     vendor: str | None = None
     model: str | None = None
     os: str | None = None
+    uplink_count: int = Field(default=1, ge=1, le=2)
+    team_mode: Annotated[str, word("hyper-v-port", "hash", "dynamic")] = "hyper-v-port"
+    uplink_mbps: int = Field(default=0, ge=0, le=MAX_MBPS)
 
 
 class VirtualServer(Shape):

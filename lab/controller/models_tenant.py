@@ -6,6 +6,7 @@ decides alone:
 
 - `virtualNetworks.properties.routingDomainId` (GUID; default: the virtual network's instanceId)
 - `virtualNetworks/subnets.properties.virtualSubnetId` (4096 .. 16777214; default: the lowest free one)
+- `networkInterfaces.properties.partnerProviderAddress` (IPv4; an appliance that encapsulates itself)
 - `virtualGateways/bgpRouters/bgpPeers.properties.holdTimeSeconds` (default 180, the product's)
 """
 
@@ -15,7 +16,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from lab.controller.models_policy import PortSettings
 from lab.controller.shapes import (
+    Address,
+    AnyPrefix,
     AsNumber,
     Guid,
     Ipv4,
@@ -35,15 +39,15 @@ from lab.controller.shapes import (
 class AddressSpace(Shape):
     """The prefixes that a virtual network's subnets are cut from."""
 
-    address_prefixes: tuple[Prefix, ...] = Field(min_length=1)
+    address_prefixes: tuple[AnyPrefix, ...] = Field(min_length=1)
 
 
 class VirtualSubnet(Shape):
-    """A broadcast domain of a virtual network; its first address is the distributed router."""
+    """A broadcast domain of a virtual network, IPv4 or IPv6; its first address is the distributed router."""
 
     inherited: ClassVar[frozenset[str]] = frozenset({"virtual_subnet_id"})
 
-    address_prefix: Prefix
+    address_prefix: AnyPrefix
     virtual_subnet_id: Vsid | None = None
     access_control_list: Annotated[OptionalReference, Refers("accessControlLists")] = None
     route_table: Annotated[OptionalReference, Refers("routeTables")] = None
@@ -63,7 +67,7 @@ class VirtualNetwork(Shape):
 class DnsSettings(Shape):
     """Name servers that the VM is told of."""
 
-    dns_servers: tuple[Ipv4, ...] = ()
+    dns_servers: tuple[Address, ...] = ()
 
 
 class IpConfiguration(Shape):
@@ -71,7 +75,7 @@ class IpConfiguration(Shape):
 
     inherited: ClassVar[frozenset[str]] = frozenset({"private_ip_address"})
 
-    private_ip_address: Ipv4 | None = None
+    private_ip_address: Address | None = None
     private_ip_allocation_method: Annotated[str, word("Static", "Dynamic", "Unmanaged")] = "Static"
     subnet: Annotated[Reference, Refers("virtualNetworks/subnets", "logicalNetworks/subnets")]
     access_control_list: Annotated[OptionalReference, Refers("accessControlLists")] = None
@@ -79,7 +83,11 @@ class IpConfiguration(Shape):
 
 
 class NetworkInterface(Shape):
-    """A VM's adapter. Its resourceId is the interface id of the vport that carries it."""
+    """A VM's adapter. Its resourceId is the interface id of the vport that carries it.
+
+    With a `partner_provider_address` it is a partner's appliance instead: it stands on the provider network
+    and encapsulates itself, so there is no server and no vport.
+    """
 
     inherited: ClassVar[frozenset[str]] = frozenset({"private_mac_address"})
 
@@ -89,7 +97,8 @@ class NetworkInterface(Shape):
     is_host_virtual_network_interface: bool = False
     server: Annotated[OptionalReference, Refers("servers")] = None
     dns_settings: DnsSettings | None = None
-    port_settings: dict[str, Any] | None = None
+    port_settings: PortSettings = PortSettings()
+    partner_provider_address: Ipv4 | None = None
     ip_configurations: tuple[Resource[IpConfiguration], ...] = Field(default=(), max_length=1)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
@@ -37,6 +37,8 @@ VSID_MIN = 4096
 """Virtual subnet ids below are reserved (RFC 7637 §3.3)."""
 VSID_MAX = 16_777_214
 """2^24 - 2; 0xFFFFFF is the vendor's NVE-to-NVE channel (RFC 7637 §3.3)."""
+MAX_MBPS = 4_294_967
+"""What fits into the goal state's 32 bits of kbit/s."""
 WITH_SECRETS = {"secrets": True}
 """Serialisation context that writes secrets out: for the store, never for an answer."""
 
@@ -132,6 +134,17 @@ def _prefix(text: object) -> str:
     return str(IPv4Network(str(text).strip()))
 
 
+def _any_address(text: object) -> str:
+    address = ip_address(str(text).strip())
+    if "%" in str(address):
+        raise ValueError("a customer address has no scope")
+    return str(address)
+
+
+def _any_prefix(text: object) -> str:
+    return str(ip_network(str(text).strip()))
+
+
 def _guid(text: object) -> str:
     return str(UUID(str(text).strip()))
 
@@ -176,6 +189,11 @@ def _text_schema(**schema: str) -> WithJsonSchema:
 
 Ipv4 = Annotated[str, BeforeValidator(_ipv4), _text_schema(format="ipv4")]
 Prefix = Annotated[str, BeforeValidator(_prefix), _text_schema(description="as 10.0.0.0/24")]
+Address = Annotated[str, BeforeValidator(_any_address), _text_schema(description="IPv4 or IPv6 address")]
+"""Of a customer: provider addresses are IPv4."""
+AnyPrefix = Annotated[
+    str, BeforeValidator(_any_prefix), _text_schema(description="as 10.0.0.0/24 or 2001:db8::/64")
+]
 Guid = Annotated[str, BeforeValidator(_guid), _text_schema(format="uuid")]
 Mac = Annotated[str, BeforeValidator(_mac), _text_schema(description="as 001DD8B71C00, any separators")]
 AsNumber = Annotated[str, BeforeValidator(_as_text), _text_schema(description="high.low, as 0.64512")]

@@ -1,6 +1,7 @@
 """What the API answers: the stored resource, and what only the controller knows of it (read-only fields).
 
-Read-only fields beyond Microsoft's: `providerAddress` of servers and gateways, `learnedRoutes` of bgpRouters.
+Read-only fields beyond Microsoft's: `providerAddress` and `providerAddresses` (by team member) of servers and
+gateways, `learnedRoutes` of bgpRouters, `statistics` of networkInterfaces.
 """
 
 from __future__ import annotations
@@ -13,13 +14,21 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from lab.controller.allocation import active_gateways, demand_kbps
-from lab.controller.catalog import GATEWAYS, NETWORK_INTERFACES, VIRTUAL_GATEWAYS, Path, children
+from lab.controller.allocation import active_gateways, demand_kbps, provider_addresses
+from lab.controller.catalog import (
+    GATEWAYS,
+    NETWORK_INTERFACES,
+    VIRTUAL_GATEWAYS,
+    VIRTUAL_NETWORKS,
+    Path,
+    children,
+)
 from lab.controller.controller import Controller
-from lab.controller.domains import network_of_gateway, unreachable_peers, vip_of
 from lab.controller.fleet import POLICY_FAILURE, ConfigurationState, Node
+from lab.controller.gateways import network_of_gateway, unreachable_peers, vip_of
 from lab.controller.inventory import PLACEMENT, PROVIDER_ADDRESS
 from lab.controller.models_fabric import Gateway, GatewayPool, IpPool, Server
+from lab.controller.models_policy import AccessControlList, RouteTable
 from lab.controller.models_tenant import (
     BgpPeer,
     BgpRouter,
@@ -88,15 +97,24 @@ def _node_state(name: str, controller: Controller) -> Json:
     node = controller.fleet.node(name)
     if node is None:
         return {}
-    address = controller.inventory.allocations.get((PROVIDER_ADDRESS, name))
-    if address is None:
+    addresses = provider_addresses(name, controller.inventory)
+    if not addresses:
         message = "No provider address is free: there is no pool in a provider network, or it is too small."
         return {"configurationState": _single("Failure", "PAIpAddressExhausted", message)}
-    return {"configurationState": _state_json(node.state), "providerAddress": address}
+    return {
+        "configurationState": _state_json(node.state),
+        "providerAddress": addresses[0],
+        "providerAddresses": list(addresses),
+    }
 
 
 def _server(_path: Path, resource: Resource[Server], controller: Controller) -> Json:
-    return _node_state(resource.resource_id, controller)
+    result = _node_state(resource.resource_id, controller)
+    missing = resource.properties.uplink_count - len(result.get("providerAddresses", ()))
+    if result.get("providerAddresses") and missing:
+        message = "The pools of the provider network have no address for each of its uplinks."
+        result["configurationState"] = _single("Failure", "PAIpAddressExhausted", message)
+    return result
 
 
 def _gateway(_path: Path, resource: Resource[Gateway], controller: Controller) -> Json:
@@ -155,14 +173,41 @@ def _virtual_subnet(path: Path, _resource: Resource[VirtualSubnet], controller: 
     return {"ipConfigurations": list(map(_reference, inside))}
 
 
+def _access_control_list(path: Path, _resource: Resource[AccessControlList], controller: Controller) -> Json:
+    referrers = controller.inventory.referrers(path)
+    return {
+        "ipConfigurations": [_reference(p.ref) for p in referrers if p.root.collection is NETWORK_INTERFACES],
+        "subnets": [_reference(p.ref) for p in referrers if p.root.collection is VIRTUAL_NETWORKS],
+    }
+
+
+def _route_table(path: Path, _resource: Resource[RouteTable], controller: Controller) -> Json:
+    return {"subnets": [_reference(p.ref) for p in controller.inventory.referrers(path)]}
+
+
 def _network_interface(path: Path, resource: Resource[NetworkInterface], controller: Controller) -> Json:
     server = resource.properties.server
     found = controller.inventory.at(server.resource_ref) if server else None
     node = controller.fleet.node(found[1].resource_id) if found else None
+    statistics = _statistics(resource.resource_id, controller)
     if node is None:
-        return {"configurationState": _single("Uninitialized", "Uninitialized", "It is on no server.")}
+        message = "It is on no server."
+        return statistics | {"configurationState": _single("Uninitialized", "Uninitialized", message)}
     state = _record_state(node, f"port/{resource.resource_id}", path, controller)
-    return {"configurationState": state}
+    return statistics | {"configurationState": state}
+
+
+def _statistics(interface_id: str, controller: Controller) -> Json:
+    """In the words of a connection's: octets and packets by direction, inside of the routing domain and
+    across its gateway.
+    """
+    counts = controller.meters.of(interface_id)
+    result: Json = {}
+    for (kind, direction), count in sorted(counts.items()):
+        result.setdefault(kind, {}).update(
+            {f"{direction}Bytes": count.bytes, f"{direction}Packets": count.packets}
+        )
+    return {"statistics": result} if result else {}
 
 
 def _record_state(node: Node, key: str, path: Path, controller: Controller) -> Json:
@@ -261,6 +306,8 @@ _READ_ONLY: Mapping[str, Callable[[Path, Resource[Any], Controller], Json]] = {
     "gateways": _gateway,
     "gatewaypools": _gateway_pool,
     "logicalnetworks/subnets/ippools": _ip_pool,
+    "accesscontrollists": _access_control_list,
+    "routetables": _route_table,
     "virtualnetworks/subnets": _virtual_subnet,
     "networkinterfaces": _network_interface,
     "virtualgateways": _virtual_gateway,

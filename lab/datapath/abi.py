@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from enum import IntEnum, IntFlag
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 
 class Drop(IntEnum):
@@ -19,7 +19,7 @@ class Drop(IntEnum):
     MAC_SPOOF = 3
     CA_SPOOF = 4
     NON_IP = 5
-    NON_IP4 = 6
+    IP_VERSION = 6
     MALFORMED = 7
     ARP_MALFORMED = 8
     ARP_SPOOF = 9
@@ -46,6 +46,18 @@ class Drop(IntEnum):
     INNER_VLAN = 30
     ECN = 31
     NOT_LOCAL = 32
+    VXLAN_FLAGS = 33
+    ND_MALFORMED = 34
+    ND_SPOOF = 35
+    ND_UNKNOWN = 36
+    ND_IGNORED = 37
+    DHCP_GUARD = 38
+    RA_GUARD = 39
+    STORM = 40
+    ACL = 41
+    FRAGMENT = 42
+    BLACKHOLE = 43
+    EXTENSION_HEADERS = 44
 
 
 class Direction(IntEnum):
@@ -62,18 +74,124 @@ class Direction(IntEnum):
         return self.name.lower().replace("_", "-")
 
 
+class Team(IntEnum):
+    """enum hnv_team: how packets are spread over a node's uplinks."""
+
+    PORT = 0
+    HASH = 1
+    DYNAMIC = 2
+
+
+class AclDirection(IntEnum):
+    """enum hnv_acl_direction, as the VM sees it; meters use it too."""
+
+    OUTBOUND = 0
+    INBOUND = 1
+
+
+class FlowState(IntEnum):
+    """enum hnv_flow_state."""
+
+    NEW = 0
+    ESTABLISHED = 1
+    CLOSING = 2
+
+
+class MeterKind(IntEnum):
+    """enum hnv_meter_kind: is the other end a CA of the routing domain?"""
+
+    INTERNAL = 0
+    GATEWAY = 1
+
+
+class EventKind(IntEnum):
+    """enum hnv_event_kind."""
+
+    DROP = 1
+    ACL_LOG = 2
+    TRACE = 3
+
+
+class Stage(IntEnum):
+    """enum hnv_stage: what a followed packet has passed."""
+
+    VPORT_IN = 0
+    ACL_OUT = 1
+    SHAPED = 2
+    SWITCHED = 3
+    ROUTED = 4
+    LOOKUP = 5
+    ENCAP = 6
+    WIRE_OUT = 7
+    WIRE_IN = 8
+    DECAP = 9
+    ACL_IN = 10
+    VPORT_OUT = 11
+    DROP = 12
+
+
 class PortFlag(IntFlag):
-    """Flags of a vport."""
+    """Flags of a vport (HNV_PORT_)."""
 
     NONE = 0
     GATEWAY = 1
+    FORWARDING = 2
+    DHCP_SERVER = 4
+    ROUTER = 8
+
+
+class SubnetFlag(IntFlag):
+    """Flags of a virtual subnet (HNV_SUBNET_)."""
+
+    NONE = 0
+    USER_ROUTES = 1
+
+
+class RouteFlag(IntFlag):
+    """Flags of a route (HNV_ROUTE_)."""
+
+    NONE = 0
+    BLACKHOLE = 1
 
 
 class MemberFlag(IntFlag):
-    """Flags of a provider member."""
+    """Flags of a provider member (HNV_MEMBER_)."""
 
     NONE = 0
     GATEWAY = 1
+    FORWARDER = 2
+
+
+class SettingsFlag(IntFlag):
+    """Flags of the node's settings (HNV_SETTINGS_)."""
+
+    NONE = 0
+    VXLAN = 1
+    DSCP_UNIFORM = 2
+    EXTERNAL_ROUTER = 4
+    TRACE = 8
+
+
+class RuleFlag(IntFlag):
+    """Flags of an ACL rule (HNV_RULE_)."""
+
+    NONE = 0
+    DENY = 1
+    LOG = 2
+    ANY_PROTOCOL = 4
+
+
+FLOOD_MAX = 64
+"""Copies of one broadcast or multicast frame (HNV_FLOOD_MAX)."""
+UPLINKS_MAX = 4
+"""Provider links of a node (HNV_UPLINKS_MAX)."""
+ACL_RULES_MAX = 256
+"""Rules of one port and direction (HNV_ACL_RULES_MAX)."""
+TABLE_USER = 0x80000000
+"""Set in a route key's table beside the VSID: user-defined routes of one subnet (HNV_TABLE_USER)."""
+EVENT_VERSION = 1
+EVENT_CAPTURE = 96
+"""Octets of a frame that an event holds (HNV_EVENT_CAPTURE)."""
 
 
 class Addr(ctypes.Structure):
@@ -95,8 +213,12 @@ class VPort(ctypes.Structure):
         ("vsid", ctypes.c_uint32),
         ("rd", ctypes.c_uint32),
         ("ca", Addr),
+        ("pa", Addr),
         ("mac", Mac),
         ("flags", ctypes.c_uint16),
+        ("acl", ctypes.c_uint32),
+        ("storm_pps", ctypes.c_uint32),
+        ("qos_class", ctypes.c_uint32),
     )
 
 
@@ -106,7 +228,7 @@ class Subnet(ctypes.Structure):
     _fields_ = (
         ("rd", ctypes.c_uint32),
         ("router_mac", Mac),
-        ("pad", ctypes.c_uint16),
+        ("flags", ctypes.c_uint16),
         ("router", Addr),
     )
 
@@ -130,15 +252,21 @@ class LocalKey(ctypes.Structure):
 
 
 class RouteKey(ctypes.Structure):
-    """struct hnv_route_key; rd in network order, so that the kernel compares it before the prefix."""
+    """struct hnv_route_key; table in network order, so that the kernel compares it before the prefix."""
 
-    _fields_ = (("prefix_bits", ctypes.c_uint32), ("rd", ctypes.c_uint32), ("prefix", Addr))
+    _fields_ = (("prefix_bits", ctypes.c_uint32), ("table", ctypes.c_uint32), ("prefix", Addr))
 
 
 class Route(ctypes.Structure):
     """struct hnv_route."""
 
-    _fields_ = (("vsid", ctypes.c_uint32), ("flags", ctypes.c_uint32), ("next_hop", Addr))
+    _fields_ = (
+        ("vsid", ctypes.c_uint32),
+        ("flags", ctypes.c_uint16),
+        ("prefix_bits", ctypes.c_uint16),
+        ("next_hop", Addr),
+        ("external_router", Addr),
+    )
 
 
 class MemberKey(ctypes.Structure):
@@ -150,7 +278,124 @@ class MemberKey(ctypes.Structure):
 class Settings(ctypes.Structure):
     """struct hnv_settings."""
 
-    _fields_ = (("pa", Addr), ("uplink", ctypes.c_uint32), ("flags", ctypes.c_uint32))
+    _fields_ = (
+        ("flags", ctypes.c_uint32),
+        ("team", ctypes.c_uint32),
+        ("qos_in", ctypes.c_uint32),
+        ("icmp_pps", ctypes.c_uint32),
+        ("event_pps", ctypes.c_uint32),
+        ("uplink_count", ctypes.c_uint32),
+        ("uplink", ctypes.c_uint32 * UPLINKS_MAX),
+    )
+
+
+class FloodKey(ctypes.Structure):
+    """struct hnv_flood_key."""
+
+    _fields_ = (("vsid", ctypes.c_uint32), ("index", ctypes.c_uint32))
+
+
+class Flood(ctypes.Structure):
+    """struct hnv_flood; PA all zero: a port of this node."""
+
+    _fields_ = (("pa", Addr), ("ifindex", ctypes.c_uint32))
+
+
+class AclDigest(ctypes.Structure):
+    """struct hnv_acl_digest."""
+
+    _fields_ = (("byte", ctypes.c_uint8 * 16),)
+
+
+class AclKey(ctypes.Structure):
+    """struct hnv_acl_key."""
+
+    _fields_ = (("acl", ctypes.c_uint32), ("direction", ctypes.c_uint16), ("index", ctypes.c_uint16))
+
+
+class AclRule(ctypes.Structure):
+    """struct hnv_acl_rule; ports in host order, both ends included."""
+
+    _fields_ = (
+        ("source", Addr),
+        ("source_mask", Addr),
+        ("destination", Addr),
+        ("destination_mask", Addr),
+        ("source_port_first", ctypes.c_uint16),
+        ("source_port_last", ctypes.c_uint16),
+        ("destination_port_first", ctypes.c_uint16),
+        ("destination_port_last", ctypes.c_uint16),
+        ("protocol", ctypes.c_uint8),
+        ("flags", ctypes.c_uint8),
+        ("pad", ctypes.c_uint16),
+        ("id", ctypes.c_uint32),
+    )
+
+
+class FlowKey(ctypes.Structure):
+    """struct hnv_flow_key; ports in network order."""
+
+    _fields_ = (
+        ("ifindex", ctypes.c_uint32),
+        ("local", Addr),
+        ("remote", Addr),
+        ("local_port", ctypes.c_uint16),
+        ("remote_port", ctypes.c_uint16),
+        ("protocol", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 3),
+    )
+
+
+class Flow(ctypes.Structure):
+    """struct hnv_flow."""
+
+    _fields_ = (
+        ("last_ns", ctypes.c_uint64),
+        ("packets", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+        ("acl", ctypes.c_uint32),
+        ("opener", ctypes.c_uint8),
+        ("state", ctypes.c_uint8),
+        ("pad", ctypes.c_uint16),
+    )
+
+
+class MeterKey(ctypes.Structure):
+    """struct hnv_meter_key."""
+
+    _fields_ = (("ifindex", ctypes.c_uint32), ("direction", ctypes.c_uint16), ("kind", ctypes.c_uint16))
+
+
+class TraceKey(ctypes.Structure):
+    """struct hnv_trace_key."""
+
+    _fields_ = (
+        ("rd", ctypes.c_uint32),
+        ("mark", ctypes.c_uint32),
+        ("source", Addr),
+        ("destination", Addr),
+    )
+
+
+class Event(ctypes.Structure):
+    """struct hnv_event."""
+
+    _fields_ = (
+        ("version", ctypes.c_uint8),
+        ("kind", ctypes.c_uint8),
+        ("stage", ctypes.c_uint8),
+        ("direction", ctypes.c_uint8),
+        ("reason", ctypes.c_uint32),
+        ("time_ns", ctypes.c_uint64),
+        ("trace", ctypes.c_uint32),
+        ("vsid", ctypes.c_uint32),
+        ("ifindex", ctypes.c_uint32),
+        ("detail", ctypes.c_uint32),
+        ("pa", Addr),
+        ("length", ctypes.c_uint32),
+        ("captured", ctypes.c_uint32),
+        ("frame", ctypes.c_uint8 * EVENT_CAPTURE),
+    )
 
 
 class Rdid(ctypes.Structure):
@@ -187,32 +432,83 @@ STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "hnv_route": Route,
     "hnv_member_key": MemberKey,
     "hnv_settings": Settings,
+    "hnv_flood_key": FloodKey,
+    "hnv_flood": Flood,
+    "hnv_acl_digest": AclDigest,
+    "hnv_acl_key": AclKey,
+    "hnv_acl_rule": AclRule,
+    "hnv_flow_key": FlowKey,
+    "hnv_flow": Flow,
+    "hnv_meter_key": MeterKey,
+    "hnv_trace_key": TraceKey,
+    "hnv_event": Event,
     "hnv_rdid": Rdid,
     "hnv_metric_key": MetricKey,
     "hnv_metric": Metric,
 }
 """By their names in C."""
 
+ENUMS: dict[str, tuple[type[IntEnum], str]] = {
+    "hnv_direction": (Direction, "HNV_"),
+    "hnv_team": (Team, "HNV_TEAM_"),
+    "hnv_acl_direction": (AclDirection, "HNV_ACL_"),
+    "hnv_flow_state": (FlowState, "HNV_FLOW_"),
+    "hnv_meter_kind": (MeterKind, "HNV_METER_"),
+    "hnv_event_kind": (EventKind, "HNV_EVENT_"),
+    "hnv_stage": (Stage, "HNV_STAGE_"),
+}
+"""By their names in C, with what their constants begin with; enum hnv_drop is `Drop`."""
+
+CONSTANTS: dict[str, int] = {
+    "HNV_FLOOD_MAX": FLOOD_MAX,
+    "HNV_UPLINKS_MAX": UPLINKS_MAX,
+    "HNV_ACL_RULES_MAX": ACL_RULES_MAX,
+    "HNV_TABLE_USER": TABLE_USER,
+    "HNV_EVENT_VERSION": EVENT_VERSION,
+    "HNV_EVENT_CAPTURE": EVENT_CAPTURE,
+    **{f"HNV_PORT_{flag.name}": flag.value for flag in PortFlag},
+    **{f"HNV_SUBNET_{flag.name}": flag.value for flag in SubnetFlag},
+    **{f"HNV_ROUTE_{flag.name}": flag.value for flag in RouteFlag},
+    **{f"HNV_MEMBER_{flag.name}": flag.value for flag in MemberFlag},
+    **{f"HNV_SETTINGS_{flag.name}": flag.value for flag in SettingsFlag},
+    **{f"HNV_RULE_{flag.name}": flag.value for flag in RuleFlag},
+}
+"""Flags and sizes by their names in C."""
+
 ADDR_BITS = 128
-RD_BITS = 32
+TABLE_BITS = 32
 _MAPPED_BITS = 96
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
-def addr(address: IPv4Address | None) -> Addr:
-    """An address as the maps hold it; None is all zero."""
-    return Addr.from_buffer_copy(bytes(16) if address is None else _MAPPED + address.packed)
+def addr(address: IPv4Address | IPv6Address | None) -> Addr:
+    """An address as the maps hold it; None is all zero.
+
+    Raises:
+        ValueError: an IPv6 address that would be taken for IPv4, or for none at all.
+    """
+    if address is None:
+        return Addr()
+    if isinstance(address, IPv4Address):
+        return Addr.from_buffer_copy(_MAPPED + address.packed)
+    if address.ipv4_mapped is not None or not int(address):
+        raise ValueError(f"{address} is no address of a station")
+    return Addr.from_buffer_copy(address.packed)
 
 
-def address_of(value: Addr) -> IPv4Address | None:
+def prefix_addr(prefix: IPv4Network | IPv6Network) -> Addr:
+    """The first address of a prefix as route keys and ACL rules hold it; ::/0 is all zero."""
+    packed = prefix.network_address.packed
+    return Addr.from_buffer_copy(_MAPPED + packed if prefix.version == 4 else packed)
+
+
+def address_of(value: Addr) -> IPv4Address | IPv6Address | None:
     """The address in a map's field; None when it is all zero."""
     packed = bytes(value)
     if not any(packed):
         return None
-    mapped = IPv6Address(packed).ipv4_mapped
-    if mapped is None:
-        raise ValueError(f"no IPv4 address: {packed.hex()}")
-    return mapped
+    address = IPv6Address(packed)
+    return address.ipv4_mapped or address
 
 
 def mac(text: str) -> Mac:
@@ -230,6 +526,15 @@ def mac_text(value: Mac) -> str:
     return bytes(value).hex(":")
 
 
-def mapped_prefix_bits(prefix_length: int) -> int:
-    """Length of an IPv4 prefix in a route's key, which counts the routing domain and the mapped address."""
-    return RD_BITS + _MAPPED_BITS + prefix_length
+def route_prefix_bits(prefix: IPv4Network | IPv6Network) -> int:
+    """Length of a prefix in a route's key, which counts the table and the mapped address."""
+    return TABLE_BITS + prefix.prefixlen + (_MAPPED_BITS if prefix.version == 4 else 0)
+
+
+def route_prefix(prefix_bits: int, prefix: Addr) -> IPv4Network | IPv6Network:
+    """The prefix of a route's key."""
+    length = prefix_bits - TABLE_BITS
+    packed = bytes(prefix)
+    if length >= _MAPPED_BITS and packed.startswith(_MAPPED):
+        return IPv4Network((packed[len(_MAPPED) :], length - _MAPPED_BITS))
+    return IPv6Network((packed, length))

@@ -1,29 +1,37 @@
-"""The node's interfaces as the data plane sees them: the uplink, and the vports that carry our alias."""
+"""The node's interfaces as the data plane sees them: the uplinks, and the vports that carry our alias."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
-from lab.datapath.errors import DatapathError
-from lab.datapath.records import NodeAddress
-from lab.errors import Problem
 from lab.southbound.identity import port_alias
 
 _RTMGRP_LINK = 1
 _BUFFER = 65536
-PROVIDER_TABLE = 7637
-"""Routing table for what leaves by the uplink. The node's own traffic never follows it: in the product, too,
-the PA lives in a network compartment of its own."""
-_PROVIDER_RULE_PRIORITY = 32800
-"""Behind the main table, which knows the uplink's own subnet and no other route by this interface."""
+_LOWER_UP = 1 << 16
+"""IFF_LOWER_UP: up, and the far end is there too."""
+_UPLINK = re.compile(r"pa(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """A member of the uplink team.
+
+    Attributes:
+        alive: it is up and has carrier.
+    """
+
+    name: str
+    ifindex: int
+    mac: str
+    alive: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +39,20 @@ class Observed:
     """What is there now.
 
     Attributes:
-        uplink: ifindex of the provider interface; 0: not there.
+        uplinks: by the number in their names: 0 is pa0.
         ports: ifindex of each vport, by interface id.
     """
 
-    uplink: int = 0
+    uplinks: dict[int, Uplink] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def live(self) -> list[int]:
+        """Ifindex of each team member by its number; 0: it is not there, or dead."""
+        count = max(self.uplinks, default=-1) + 1
+        return [
+            uplink.ifindex if (uplink := self.uplinks.get(n)) and uplink.alive else 0 for n in range(count)
+        ]
 
 
 class Interfaces:
@@ -44,12 +60,10 @@ class Interfaces:
 
     Args:
         lab: name of the lab, part of each vport's alias.
-        uplink: name of the provider interface.
     """
 
-    def __init__(self, lab: str, uplink: str) -> None:
+    def __init__(self, lab: str) -> None:
         self._alias_prefix = port_alias(lab, "")
-        self._uplink = uplink
         self._netlink = IPRoute()
 
     def close(self) -> None:
@@ -58,54 +72,16 @@ class Interfaces:
 
     def observe(self) -> Observed:
         """Look at all interfaces."""
-        uplink, ports = 0, {}
+        uplinks, ports = {}, {}
         for link in self._netlink.get_links():
-            alias = link.get("ifalias") or ""
-            if link.get("ifname") == self._uplink:
-                uplink = int(link["index"])
+            name, alias = link.get("ifname") or "", link.get("ifalias") or ""
+            if match := _UPLINK.fullmatch(name):
+                alive = bool(int(link["flags"]) & _LOWER_UP)
+                mac = str(link.get("address"))
+                uplinks[int(match[1])] = Uplink(name, int(link["index"]), mac, alive)
             elif alias.startswith(self._alias_prefix):
                 ports[alias.removeprefix(self._alias_prefix)] = int(link["index"])
-        return Observed(uplink, ports)
-
-    def set_provider_address(self, uplink: int, wanted: NodeAddress | None) -> None:
-        """Make the uplink carry this PA and no other; its MTU and state are left alone.
-
-        Raises:
-            DatapathError: the kernel refused.
-        """
-        try:
-            present = {
-                (IPv4Address(a.get("local") or a.get("address")), int(a["prefixlen"]))
-                for a in self._netlink.get_addr(family=socket.AF_INET, index=uplink)
-            }
-            target = set() if wanted is None else {(wanted.address, wanted.prefix_length)}
-            # In this order: the kernel takes an address with the older one of the same subnet that goes.
-            for address, length in present - target:
-                self._netlink.addr("del", index=uplink, address=str(address), prefixlen=length)
-            for address, length in target - present:
-                self._netlink.addr("add", index=uplink, address=str(address), prefixlen=length)
-            if wanted is not None and wanted.gateway is not None:
-                self._set_provider_route(uplink, wanted.gateway)
-        except NetlinkError as error:
-            raise DatapathError(
-                Problem(
-                    "HNV-DATAPATH-013",
-                    f"{self._uplink} cannot carry {wanted}: {error}",
-                    place=f"provider-address/{wanted.address}" if wanted else "",
-                    hint="the interface must be up, and the default route's gateway on its network",
-                )
-            ) from error
-
-    def _set_provider_route(self, uplink: int, gateway: IPv4Address) -> None:
-        """Send what leaves by the uplink, and nothing else, to PAs of other subnets through this router."""
-        self._netlink.route("replace", dst="default", gateway=str(gateway), oif=uplink, table=PROVIDER_TABLE)
-        try:
-            self._netlink.rule(
-                "add", FRA_OIFNAME=self._uplink, table=PROVIDER_TABLE, priority=_PROVIDER_RULE_PRIORITY
-            )
-        except NetlinkError as error:
-            if error.code != errno.EEXIST:
-                raise
+        return Observed(uplinks, ports)
 
 
 class LinkEvents:

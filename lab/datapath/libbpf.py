@@ -46,6 +46,11 @@ _SIGNATURES: tuple[tuple[str, type | None, tuple[type, ...]], ...] = (
     ("bpf_prog_test_run_opts", ctypes.c_int, (ctypes.c_int, ctypes.c_void_p)),
     ("bpf_link_create", ctypes.c_int, (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)),
     ("bpf_link_update", ctypes.c_int, (ctypes.c_int, ctypes.c_int, ctypes.c_void_p)),
+    ("ring_buffer__new", ctypes.c_void_p, (ctypes.c_int, *(ctypes.c_void_p,) * 3)),
+    ("ring_buffer__add", ctypes.c_int, (ctypes.c_void_p, ctypes.c_int, *(ctypes.c_void_p,) * 2)),
+    ("ring_buffer__consume", ctypes.c_int, (ctypes.c_void_p,)),
+    ("ring_buffer__epoll_fd", ctypes.c_int, (ctypes.c_void_p,)),
+    ("ring_buffer__free", None, (ctypes.c_void_p,)),
 )
 
 

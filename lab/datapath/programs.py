@@ -183,8 +183,8 @@ class Object:
             handle = call.bpf_object__next_map(self._handle, None)
             while handle:
                 name = call.bpf_map__name(handle).decode()
-                # The compiler's constants (wnv.rodata) belong to one object and are never shared.
-                if "." not in name:
+                # Constants and scratch memory belong to one object and are never shared.
+                if name.startswith("hnv_"):
                     pin = map_pins / name
                     check(call.bpf_map__set_pin_path(handle, str(pin).encode()), str(pin))
                 handle = call.bpf_object__next_map(self._handle, handle)

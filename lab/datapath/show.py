@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network
 from pathlib import Path
 from uuid import UUID
 
@@ -16,8 +15,8 @@ from lab.datapath.image import (
     LOOKUP,
     MEMBERS,
     METRICS,
+    PROVIDERS,
     ROUTES,
-    SETTINGS,
     SUBNETS,
     VPORTS,
 )
@@ -50,11 +49,14 @@ class PinnedState:
             DatapathError: there is no switch on this node.
         """
         rdids = {_number(v): str(UUID(bytes=k)) for k, v in self._read(DOMAINS).items()}
-        settings = abi.Settings.from_buffer_copy(next(iter(self._read(SETTINGS).values())))
         subnets = {_number(k): abi.Subnet.from_buffer_copy(v) for k, v in self._read(SUBNETS).items()}
         return {
             "provider": [
-                {"provider_address": _text(settings.pa), "uplink": _interface(settings.uplink)},
+                {
+                    "provider_address": _text(abi.Addr.from_buffer_copy(pa)),
+                    "uplink": _interface(_number(uplink)),
+                }
+                for pa, uplink in self._read(PROVIDERS).items()
             ],
             "virtual_subnets": _sorted(
                 {
@@ -135,10 +137,9 @@ class PinnedState:
     @staticmethod
     def _route_row(rdids: Mapping[int, str], key_bytes: bytes, value: bytes) -> Row:
         key, route = abi.RouteKey.from_buffer_copy(key_bytes), abi.Route.from_buffer_copy(value)
-        length = key.prefix_bits - abi.mapped_prefix_bits(0)
         return {
-            "rdid": rdids.get(socket.ntohl(key.rd)),
-            "prefix": str(IPv4Network((bytes(key.prefix)[12:], length))),
+            "rdid": rdids.get(socket.ntohl(key.table)),
+            "prefix": str(abi.route_prefix(key.prefix_bits, key.prefix)),
             "vsid": route.vsid,
             "next_hop": _text(route.next_hop),
         }

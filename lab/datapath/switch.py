@@ -7,26 +7,30 @@ again takes over what stands, and `apply` writes only what differs.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import TracebackType
 
+from lab.datapath.abi import SettingsFlag, VPort
 from lab.datapath.attach import Attachments, detect_hook
 from lab.datapath.build import OBJECT
 from lab.datapath.errors import DatapathError, InvalidPolicyError
 from lab.datapath.image import (
-    DOMAINS,
     MAKE_ORDER,
     METRICS,
+    SETTINGS,
+    VPORTS,
     Image,
     Step,
-    domain_numbers,
-    image_of,
+    overfull,
     steps_between,
 )
+from lab.datapath.ledger import Ledger, no_room
 from lab.datapath.libbpf import ensure_bpffs
 from lab.datapath.maps import Map
 from lab.datapath.pins import BPFFS, PINS, link_pins, map_pins
-from lab.datapath.policy import Policy, validate
+from lab.datapath.policy import Item, Node, Policy
 from lab.datapath.programs import Object, Program
 from lab.errors import Problem
 
@@ -55,6 +59,10 @@ class Switch:
         self.metrics = Map.pinned(maps / METRICS)
         self.vport: Program = self._object.program("vport")
         self.uplink: Program = self._object.program("uplink")
+        self.shaped: Program = self._object.program("shaped")
+        self._room = {name: item.max_entries for name, item in self._maps.items()}
+        self._ledger = Ledger(self._read(), self._room)
+        self._in_step = False
         self._attachments = Attachments(links, detect_hook(self.uplink))
 
     def __enter__(self) -> Switch:
@@ -73,21 +81,29 @@ class Switch:
             item.close()
         self._object.close()
 
-    def attach(self, vports: set[int], uplinks: set[int]) -> None:
+    def attach(self, vports: set[int], uplinks: set[int], shaped: AbstractSet[int] = frozenset()) -> None:
         """Put the programs on interfaces; those that run there already are replaced without a gap.
 
         Args:
             vports: ifindexes that carry `vport`; one without policy drops everything.
             uplinks: ifindexes that carry `uplink`.
+            shaped: ifindexes that carry `shaped`.
 
         Raises:
             DatapathError: the kernel refused.
         """
         wanted = dict.fromkeys(vports, self.vport) | dict.fromkeys(uplinks, self.uplink)
-        self._attachments.replace(wanted)
+        self._attachments.replace(wanted | dict.fromkeys(shaped, self.shaped))
+
+    def port_classes(self) -> dict[int, int]:
+        """Handle of the HTB class that each port is sent to, by ifindex."""
+        return {
+            int.from_bytes(key, "little"): VPort.from_buffer_copy(value).qos_class
+            for key, value in self._maps[VPORTS].items().items()
+        }
 
     def apply(self, policy: Policy) -> list[Step]:
-        """Make the maps be as a policy says, by the smallest difference, make before break.
+        """Make the switch follow a policy: `change` by what differs from the one before.
 
         Returns:
             What was done; empty when nothing differed.
@@ -96,43 +112,89 @@ class Switch:
             InvalidPolicyError: the policy is refused; nothing has been changed.
             DatapathError: the kernel refused an entry; what had been changed is back as it was.
         """
-        validate(policy)
-        current = self._read()
-        rdids = {subnet.rdid for subnet in policy.subnets}
-        rdids |= {route.rdid for route in policy.routes} | {member.rdid for member in policy.members}
-        wanted = image_of(policy, domain_numbers(current[DOMAINS], rdids))
-        self._check_room(current, wanted)
-        steps = steps_between(current, wanted)
+        removed, added = self._ledger.difference(policy.items)
+        return self.change(removed, added, policy.node)
+
+    def change(self, removed: Sequence[Item], added: Sequence[Item], node: Node | None = None) -> list[Step]:
+        """Change the policy by some items, make before break.
+
+        The first change after opening makes the kernel hold this policy and nothing else.
+
+        Args:
+            removed: items that are in the policy.
+            added: items to put in; one that takes another's place needs that one in `removed`.
+            node: None: as it was.
+
+        Returns:
+            What was done; empty when the kernel held it already.
+
+        Raises:
+            InvalidPolicyError: the policy would be none; nothing has been changed.
+            DatapathError: the kernel refused an entry; what had been changed is back as it was.
+        """
+        node_before = self._ledger.node
+        kernel_before = None if self._in_step else self._read()
+        steps = self._ledger.change(removed, added, node)
         try:
+            if kernel_before is not None:
+                steps = steps_between(kernel_before, self._ledger.image)
+                self._check_room(kernel_before, steps)
             self._write(steps)
-        except OSError as error:
-            self._write(steps_between(self._read(), current))
+        except (OSError, InvalidPolicyError) as error:
+            self._ledger.change(added, removed, node_before)
+            self._restore(kernel_before or self._ledger.image)
+            self._in_step = kernel_before is None
+            if isinstance(error, InvalidPolicyError):
+                raise
             raise DatapathError(
                 Problem("HNV-DATAPATH-010", f"the kernel refused the policy: {error}")
             ) from error
+        self._in_step = True
         for step in steps:
             log.info("%s: %d set, %d removed", step.map_name, len(step.upserts), len(step.removes))
         return steps
 
     def _read(self) -> Image:
-        return {name: item.items() for name, item in self._maps.items()}
+        image = {name: item.items() for name, item in self._maps.items()}
+        image[SETTINGS] = {key: _traced(value, False) for key, value in image[SETTINGS].items()}
+        return image
 
-    def _check_room(self, current: Image, wanted: Image) -> None:
-        """Old and new entries stand side by side for a moment, and both must fit."""
-        full = [
-            Problem(
-                "HNV-DATAPATH-011",
-                f"{name} would need {needed} entries",
-                expected=f"at most {self._maps[name].max_entries}",
-            )
-            for name in MAKE_ORDER
-            if (needed := len(current[name].keys() | wanted[name].keys())) > self._maps[name].max_entries
-        ]
+    def _restore(self, image: Image) -> None:
+        """Whatever has been done, take the kernel back to what it held."""
+        self._in_step = False
+        try:
+            self._write(steps_between(self._read(), image))
+        except OSError as error:
+            raise DatapathError(
+                Problem("HNV-DATAPATH-010", f"the kernel refused to take the policy back: {error}")
+            ) from error
+
+    def _check_room(self, current: Image, steps: list[Step]) -> None:
+        """Old and new entries stand side by side for a moment, and both must fit.
+
+        Raises:
+            InvalidPolicyError: they do not.
+        """
+        full = overfull(current, steps, self._room)
         if full:
-            raise InvalidPolicyError(full)
+            raise InvalidPolicyError([no_room(name, needed, self._room[name]) for name, needed in full])
 
     def _write(self, steps: list[Step]) -> None:
         for step in steps:
             target = self._maps[step.map_name]
-            target.update(step.upserts)
+            upserts = step.upserts
+            if step.map_name == SETTINGS:
+                # Who follows a packet sets the flag beside the agent, which must not clear it.
+                upserts = {key: _traced(value, self._is_tracing(key)) for key, value in upserts.items()}
+            target.update(upserts)
             target.delete(step.removes)
+
+    def _is_tracing(self, key: bytes) -> bool:
+        value = self._maps[SETTINGS].get(key) or bytes(4)
+        return bool(int.from_bytes(value[:4], "little") & SettingsFlag.TRACE)
+
+
+def _traced(settings: bytes, on: bool) -> bytes:
+    """The settings with the flag TRACE on or off."""
+    flags = int.from_bytes(settings[:4], "little") & ~SettingsFlag.TRACE
+    return (flags | (SettingsFlag.TRACE if on else 0)).to_bytes(4, "little") + settings[4:]

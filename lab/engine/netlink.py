@@ -26,6 +26,9 @@ from lab.engine.wiring import Bridge, Link, Outcome, Port, Route, Sysctl, Wiring
 CLONE_NEWNET = 0x40000000
 MS_REMOUNT_BIND = 32 | 4096
 IFF_UP = 1
+RT_SCOPE_LINK = 253
+"""Of link-local addresses, which are the kernel's own."""
+ELSEWHERE = "it leads elsewhere"
 
 
 class WiringError(Exception):
@@ -66,14 +69,13 @@ def writable_sysctls() -> None:
 
 def _apply(wiring: Wiring, pids: Mapping[str, int]) -> Outcome:
     changes: list[str] = []
-    with ExitStack() as stack:
-        spaces = {
-            node: stack.enter_context(_namespace(node, pids[node], changes.append))
-            for node in sorted(wiring.nodes())
-        }
+    with namespaces({node: pids[node] for node in wiring.nodes()}, changes.append) as spaces:
+        for absent in wiring.absent:
+            spaces[absent.node].delete(absent.name, "the lab has it no more")
         for bridge in wiring.bridges:
             spaces[bridge.port.node].make_bridge(bridge)
         for link in wiring.links:
+            _fetch(link, spaces)
             _make_link(link, spaces[link.a.node], spaces[link.b.node])
         # Before the interfaces are up: an interface that comes up with IPv6 on has already spoken.
         for item in wiring.sysctls:
@@ -85,7 +87,45 @@ def _apply(wiring: Wiring, pids: Mapping[str, int]) -> Outcome:
     return Outcome(tuple(changes))
 
 
-class _Namespace:
+@contextmanager
+def namespaces(pids: Mapping[str, int], note: Callable[[str], None]) -> Iterator[dict[str, Namespace]]:
+    """Open the namespaces of nodes. For the calling thread only, which is in the last one of them then.
+
+    Parameters:
+        pids: for each node a process that lives in its network namespace.
+        note: is told of each change.
+
+    Raises:
+        WiringError: a process is gone.
+    """
+    with ExitStack() as stack:
+        yield {node: stack.enter_context(_namespace(node, pids[node], note)) for node in sorted(pids)}
+
+
+def holder(name: str, alias: str, spaces: Mapping[str, Namespace]) -> str | None:
+    """The node that holds the port of that name and alias; None: no one does."""
+    for node, space in spaces.items():
+        item = space.link(name)
+        if item is not None and item.get("ifalias") == alias:
+            return node
+    return None
+
+
+def _fetch(link: Link, spaces: Mapping[str, Namespace]) -> None:
+    """Bring a link's first end that stands on another node to its own: a VM that has been migrated, or whose
+    host another topology names, keeps its adapter.
+    """
+    port = link.a
+    if not port.alias or spaces[port.node].link(port.name) is not None:
+        return
+    standing = holder(port.name, port.alias, spaces)
+    if standing is not None:
+        spaces[standing].move(port.name, spaces[port.node])
+        if spaces[link.b.node].link(link.b.name) is not None:
+            spaces[link.b.node].refresh(link.b.name)
+
+
+class Namespace:
     """One node's network namespace: an open netlink socket and what is known of its interfaces."""
 
     def __init__(
@@ -108,6 +148,19 @@ class _Namespace:
         """The interface as it was last seen."""
         return self._links.get(name)
 
+    @property
+    def highest_index(self) -> int:
+        """The highest index of an interface, as they were last seen."""
+        return max(int(item["index"]) for item in self._links.values())
+
+    def enter(self) -> None:
+        """Bring the calling thread into the namespace.
+
+        Raises:
+            WiringError: the kernel refuses.
+        """
+        self._enter()
+
     def refresh(self, name: str) -> Any:
         """Look at one interface anew."""
         # Asked for by name: a filtered dump would still read all interfaces, for each new one again.
@@ -120,13 +173,38 @@ class _Namespace:
             getattr(self._socket, function)(*arguments, **values)
         self._note(f"{self.node}: {what}")
 
-    def delete(self, name: str) -> None:
-        """Remove an interface that is not what it should be."""
+    def delete(self, name: str, why: str) -> None:
+        """Remove an interface that is not what it should be, and with it the far end."""
         item = self._links.pop(name, None)
         if item is not None:
-            self.request(f"{name} removed: it leads elsewhere", "link", "del", index=item["index"])
+            self.request(f"{name} removed: {why}", "link", "del", index=item["index"])
 
-    def make_veth(self, port: Port, peer: Port, peer_space: _Namespace) -> None:
+    def index_at(self, destination: Namespace) -> int:
+        """The index that an interface gets when it moves to another node: one that neither of them uses.
+
+        What the source's switch knows of the old index must not come true on the destination.
+        """
+        return 1 + max(self.highest_index, destination.highest_index)
+
+    def move(self, name: str, destination: Namespace) -> None:
+        """Move one end of a link to another node, with its name and alias; it is up there at once.
+
+        One message: the far end never sees a link that is down, so nobody's neighbours are forgotten.
+        """
+        index = self.index_at(destination)
+        item = self._links.pop(name)
+        self.request(
+            f"{name} moved to {destination.node}",
+            "link",
+            "set",
+            index=item["index"],
+            net_ns_fd=destination.file_descriptor,
+            new_ifindex=index,
+            state="up",
+        )
+        destination.refresh(name)
+
+    def make_veth(self, port: Port, peer: Port, peer_space: Namespace) -> None:
         """Both ends of a link in one message."""
         values: dict[str, Any] = {"ifname": port.name, "kind": "veth", "mtu": port.mtu}
         other: dict[str, Any] = {
@@ -184,6 +262,10 @@ class _Namespace:
             if parsed.version == 4 and parsed.network.prefixlen < 31:
                 values["broadcast"] = str(parsed.network.broadcast_address)
             self.request(f"{port.name} address {address}", "addr", "add", index=index, **values)
+        for address in sorted(present - set(port.addresses)) if port.fixed else ():
+            parsed = ip_interface(address)
+            values = {"address": str(parsed.ip), "prefixlen": parsed.network.prefixlen}
+            self.request(f"{port.name} address {address} removed", "addr", "del", index=index, **values)
 
     def _present_addresses(self) -> Mapping[int, set[str]]:
         """Addresses by interface index, as they were when they were first asked for.
@@ -193,6 +275,8 @@ class _Namespace:
         if self._addresses is None:
             self._addresses = {}
             for item in self._socket.get_addr():
+                if item["scope"] == RT_SCOPE_LINK:
+                    continue
                 text = f"{item.get('address')}/{item['prefixlen']}"
                 self._addresses.setdefault(item["index"], set()).add(text)
         return self._addresses
@@ -227,7 +311,7 @@ def _any(prefix: str) -> str:
     return "::" if ":" in prefix else "0.0.0.0"
 
 
-def _make_link(link: Link, a: _Namespace, b: _Namespace) -> None:
+def _make_link(link: Link, a: Namespace, b: Namespace) -> None:
     """The pair, where it is missing; an end that leads elsewhere is removed first, and its peer with it."""
     first, second = a.link(link.a.name), b.link(link.b.name)
     # A veth end's IFLA_LINK is its peer's index, in the peer's namespace.
@@ -238,8 +322,8 @@ def _make_link(link: Link, a: _Namespace, b: _Namespace) -> None:
         and second.get("link") == first["index"]
     ):
         return
-    a.delete(link.a.name)
-    b.delete(link.b.name)
+    a.delete(link.a.name, ELSEWHERE)
+    b.delete(link.b.name, ELSEWHERE)
     a.make_veth(link.a, link.b, b)
     a.refresh(link.a.name)
     b.refresh(link.b.name)
@@ -254,7 +338,7 @@ def _refusal(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _namespace(node: str, pid: int, note: Callable[[str], None]) -> Iterator[_Namespace]:
+def _namespace(node: str, pid: int, note: Callable[[str], None]) -> Iterator[Namespace]:
     """Open a node's namespace from the calling thread, which stays in it; closed at the end."""
     libc = ctypes.CDLL(None, use_errno=True)
     try:
@@ -270,7 +354,7 @@ def _namespace(node: str, pid: int, note: Callable[[str], None]) -> Iterator[_Na
         stack.callback(os.close, descriptor)
         enter()
         socket = stack.enter_context(IPRoute())
-        yield _Namespace(node, descriptor, socket, enter, note)
+        yield Namespace(node, descriptor, socket, enter, note)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tenacity import (
@@ -17,15 +18,21 @@ from tenacity import (
 
 from lab.controller.client import (
     ControllerClient,
+    ControllerError,
     ControllerUnreachableError,
+    InvalidResourceError,
     NodeStatus,
+    ResourceInUseError,
     ResourceNotFoundError,
+    StaleResourceError,
 )
 from lab.engine.events import Events, Waiting
 from lab.errors import Problem, WaitTimeoutError
 from lab.model.lab import Lab
-from lab.plan.intent import Resource
+from lab.plan.resources import Resource
 
+CONFLICTS = (InvalidResourceError, ResourceInUseError, StaleResourceError)
+"""Refusals that another part of the intent may cure."""
 PAUSE_S = 0.1
 """Between two looks: short beside what a tunnel needs to come up, long beside what a look costs."""
 
@@ -46,7 +53,9 @@ class Missing:
 def put_intent(api: ControllerClient, wanted: Sequence[Resource], before: Iterable[str]) -> int:
     """Bring the intent, and take away what an earlier one brought and this one does not name.
 
-    A resource that stands already as it is wanted keeps its entity tag, so a second run counts nothing.
+    A resource that stands already as it is wanted keeps its entity tag, so a second run counts nothing. What
+    is refused is tried again after the rest: an address may still be held by what is to go, bandwidth
+    reserved by what is to shrink.
 
     Parameters:
         wanted: in the order in which they refer to each other.
@@ -59,14 +68,26 @@ def put_intent(api: ControllerClient, wanted: Sequence[Resource], before: Iterab
         ControllerError: the controller refuses a resource; its words are in the message.
         ControllerUnreachableError: it does not answer.
     """
-    changes = 0
-    for path, body in wanted:
-        changes += _etag(api, path) != api.put(path, body)["etag"]
     paths = {path for path, _ in wanted}
-    for path in reversed(tuple(before)):
-        if path not in paths:
-            changes += api.delete(path)
+    obsolete = [path for path in reversed(tuple(before)) if path not in paths]
+    todo: list[Callable[[], bool]] = [partial(_bring, api, path, body) for path, body in wanted]
+    todo += [partial(api.delete, path) for path in obsolete]
+    changes = 0
+    while todo:
+        refused: list[tuple[Callable[[], bool], ControllerError]] = []
+        for act in todo:
+            try:
+                changes += act()
+            except CONFLICTS as error:
+                refused.append((act, error))
+        if len(refused) == len(todo):
+            raise refused[0][1]
+        todo = [act for act, _ in refused]
     return changes
+
+
+def _bring(api: ControllerClient, path: str, body: dict[str, Any]) -> bool:
+    return _etag(api, path) != str(api.put(path, body)["etag"])
 
 
 def missing(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:

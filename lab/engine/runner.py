@@ -11,7 +11,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import docker
@@ -25,8 +25,8 @@ from lab.engine.wiring import Outcome, Wiring
 from lab.errors import LabError, Problem
 from lab.plan import marks
 
-CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE")
-"""setns(2) and writing /proc/sys; links; opening /proc/PID/ns of a process that is not ours."""
+CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "NET_RAW")
+"""setns(2) and writing /proc/sys; links; opening /proc/PID/ns of a process that is not ours; raw sockets."""
 REQUEST = "/request.json"
 COMMAND = ("sh", "-c", f"exec python3 -m lab.engine.netlink <{REQUEST}")
 TIMEOUT_S = 120
@@ -91,13 +91,22 @@ def _are_containers(processes: Mapping[str, int]) -> bool:
     )
 
 
-def _in_container(
-    client: docker.DockerClient, lab: str, image: str, wiring: Wiring, processes: Mapping[str, int]
-) -> Outcome:
+def create(
+    client: docker.DockerClient, lab: str, image: str, command: Sequence[str], *, stdin: bool = False
+) -> str:
+    """Make the throw-away container that runs a program of ours beside the kernel; its id.
+
+    Parameters:
+        stdin: the program will be talked to.
+
+    Raises:
+        APIError: the engine refuses.
+    """
     api = client.api
     made = api.create_container(
         image=image,
-        command=list(COMMAND),
+        command=list(command),
+        stdin_open=stdin,
         labels={marks.LAB: lab, marks.KIND: HELPER, owner.LABEL: owner.mark()},
         host_config=api.create_host_config(
             pid_mode="host",
@@ -106,7 +115,15 @@ def _in_container(
             cap_add=list(CAPABILITIES),
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
         ),
-    )["Id"]
+    )
+    return str(made["Id"])
+
+
+def _in_container(
+    client: docker.DockerClient, lab: str, image: str, wiring: Wiring, processes: Mapping[str, int]
+) -> Outcome:
+    api = client.api
+    made = create(client, lab, image, COMMAND)
     try:
         api.put_archive(made, "/", _request(wiring, processes))
         api.start(made)

@@ -25,8 +25,9 @@ class Port:
         mtu: largest packet, in bytes, without the Ethernet header.
         bridge: the bridge of the same node that the interface is a port of; empty: none.
         alias: the interface's alias (`ifalias`); by it agents recognise their ports. Empty: none.
-        addresses: addresses with prefix length, `10.0.0.4/24`. Others that the interface has are left alone:
-            an agent may have set them.
+        addresses: addresses with prefix length, `10.0.0.4/24`.
+        fixed: other addresses that the interface has are removed. Else they are left alone: an agent may have
+            set them.
     """
 
     node: str
@@ -36,6 +37,15 @@ class Port:
     bridge: str = ""
     alias: str = ""
     addresses: tuple[str, ...] = ()
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """An interface that a node must not have; with it goes the far end of its link."""
+
+    node: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,7 @@ class Wiring:
     links: tuple[Link, ...] = ()
     routes: tuple[Route, ...] = ()
     sysctls: tuple[Sysctl, ...] = ()
+    absent: tuple[Absent, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The wiring as JSON data."""
@@ -99,6 +110,7 @@ class Wiring:
             links=tuple(Link(_port(item["a"]), _port(item["b"])) for item in data["links"]),
             routes=tuple(Route(**item) for item in data["routes"]),
             sysctls=tuple(Sysctl(**item) for item in data["sysctls"]),
+            absent=tuple(Absent(**item) for item in data["absent"]),
         )
 
     def ports(self) -> tuple[Port, ...]:
@@ -110,7 +122,8 @@ class Wiring:
     def nodes(self) -> frozenset[str]:
         """Names of all nodes whose namespaces the wiring touches."""
         return frozenset(
-            [p.node for p in self.ports()] + [r.node for r in self.routes] + [s.node for s in self.sysctls]
+            [p.node for p in self.ports()]
+            + [item.node for part in (self.routes, self.sysctls, self.absent) for item in part]
         )
 
     def among(self, running: frozenset[str]) -> Wiring:
@@ -120,6 +133,7 @@ class Wiring:
             links=tuple(item for item in self.links if {item.a.node, item.b.node} <= running),
             routes=tuple(r for r in self.routes if r.node in running),
             sysctls=tuple(s for s in self.sysctls if s.node in running),
+            absent=tuple(a for a in self.absent if a.node in running),
         )
 
 
@@ -150,6 +164,7 @@ def of(lab: Lab) -> Wiring:
             bridge=end.bridge or "",
             alias=end.alias or "",
             addresses=tuple(addresses.get((end.node, end.interface), ())),
+            fixed=lab.nodes[end.node].fixed,
         )
 
     nodes = lab.nodes.values()
@@ -168,6 +183,7 @@ def of(lab: Lab) -> Wiring:
         sysctls=tuple(
             Sysctl(node.name, key, value) for node in nodes for key, value in node.interface_sysctls.items()
         ),
+        absent=tuple(Absent(node.name, name) for node in nodes for name in node.absent),
     )
 
 

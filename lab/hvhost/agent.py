@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 
 from lab.datapath.endpoint import Endpoint
 from lab.southbound import southbound_pb2 as pb
@@ -25,13 +26,13 @@ class HostAgent:
         self.changed = asyncio.Event()
         self._endpoint = endpoint
 
-    async def apply(self, goal: GoalState) -> None:
+    async def apply(self, goal: GoalState, touched: Collection[str] | None) -> None:
         """Follow a goal state.
 
         Raises:
             LabError: it is refused.
         """
-        await asyncio.to_thread(self._endpoint.apply, goal)
+        await asyncio.to_thread(self._endpoint.apply, goal, touched)
 
     def report(self) -> pb.Report:
         """Counters of the switch, and ports without policy."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class TcpCheck:
 
     name: str
     node: str
-    address: IPv4Address
+    address: IPv4Address | IPv6Address
     port: int
     reachable: bool
 
@@ -34,7 +34,7 @@ class DnsCheck:
     name: str
     node: str
     query: str
-    address: IPv4Address
+    address: IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class PingCheck:
 
     name: str
     node: str
-    address: IPv4Address
+    address: IPv4Address | IPv6Address
     reachable: bool
 
 
@@ -53,8 +53,8 @@ class TracerouteCheck:
 
     name: str
     node: str
-    address: IPv4Address
-    hops: tuple[IPv4Address, ...]
+    address: IPv4Address | IPv6Address
+    hops: tuple[IPv4Address | IPv6Address, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,18 @@ class PolicyCheck:
     node: str
     tenant: str
     routing_domain: str
-    prefix: IPv4Network
+    prefix: IPv4Network | IPv6Network
     present: bool
 
 
-Check = HttpCheck | TcpCheck | DnsCheck | PingCheck | TracerouteCheck | PolicyCheck
+@dataclass(frozen=True, slots=True)
+class PolicyEntriesCheck:
+    """How many entries a node's policy has; `at_most` None: any number."""
+
+    name: str
+    node: str
+    at_least: int
+    at_most: int | None
+
+
+Check = HttpCheck | TcpCheck | DnsCheck | PingCheck | TracerouteCheck | PolicyCheck | PolicyEntriesCheck

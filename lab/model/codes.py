@@ -66,12 +66,12 @@ class Code(Enum):
     )
     ADDRESS = (
         "HNV-TOPO-014",
-        "an address that is no IPv4 host address",
-        "write four numbers from 0 to 255, with dots",
+        "an address that no host can have",
+        "write four numbers from 0 to 255 with dots, or, for customer addresses, an IPv6 address",
     )
     PREFIX = (
         "HNV-TOPO-015",
-        "a prefix that is no IPv4 network",
+        "a prefix that is no network",
         "write the network's first address, a slash, and the length",
     )
     MAC = (
@@ -144,6 +144,26 @@ class Code(Enum):
         "the number of gateways does not fit",
         "write one gateway under `gateways:`",
     )
+    MTU = (
+        "HNV-TOPO-036",
+        "the provider network has no room for the encapsulation",
+        "raise `mtu`, or choose the other encapsulation",
+    )
+    EXTERNAL_ROUTER = (
+        "HNV-TOPO-037",
+        "external router mode without a gateway that routes",
+        "add `gateways: {gw01: {}}`, or write `router: distributed`",
+    )
+    TEAM = (
+        "HNV-TOPO-038",
+        "a team mode of a host that has one uplink",
+        "write `uplinks: 2`, or remove `team`",
+    )
+    RESERVATION = (
+        "HNV-TOPO-039",
+        "bandwidth is reserved that is not there",
+        "reserve less, or give the host more `uplink-mbps`",
+    )
     VSID = (
         "HNV-TOPO-040",
         "a VSID is used twice in the datacenter",
@@ -184,6 +204,16 @@ class Code(Enum):
         "the gateway subnet holds a VM",
         "give the gateway a subnet of its own",
     )
+    FAMILY = (
+        "HNV-TOPO-048",
+        "IPv4 and IPv6 where only one can be",
+        "a subnet, and all that it names, is of one family",
+    )
+    PROVIDER_ADDRESS = (
+        "HNV-TOPO-049",
+        "the provider address of a partner appliance is not usable",
+        "choose an address of the provider network that is not in the pool",
+    )
     SITE_TWICE = (
         "HNV-TOPO-050",
         "two connections lead to one site",
@@ -223,6 +253,17 @@ class Code(Enum):
         "HNV-TOPO-061",
         "two checks share a name",
         "rename one of them",
+    )
+
+    ACL_RULE = (
+        "HNV-TOPO-070",
+        "a rule of an access control list that cannot be meant",
+        "docs/topology.md lists what a rule may say",
+    )
+    NEXT_HOP = (
+        "HNV-TOPO-071",
+        "a user-defined route leads to nobody that forwards",
+        "name the address of a VM or appliance of the tenant with `forwarding: true`, or `none`",
     )
 
     def __init__(self, code: str, meaning: str, remedy: str) -> None:

@@ -106,7 +106,10 @@ class _Builder:
         return self._scalar(node)
 
     def _scalar(self, node: Node) -> Any:
-        value = self.yaml.constructor.construct_object(node)
+        try:
+            value = self.yaml.constructor.construct_object(node)
+        except (YAMLError, ValueError, LookupError, AttributeError):
+            value = node.value  # a lone `=` or `<<`, or a tag such as `!!int` before what is none
         if isinstance(value, str) and not value.isascii():
             # JSON writes one character as two escapes, "\\ud83d\\ude00"; a lone half is no text at all.
             value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

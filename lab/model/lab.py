@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 
 from lab.model.check import Check
+from lab.model.tenants import Tenant
 
 SITE_PATH = Path("/etc/hnvlab/site.json")
 """Where the engine leaves a site's `SiteConfig` in its container."""
@@ -30,6 +31,7 @@ class NodeKind(StrEnum):
     SITE = "site"
     VM = "vm"
     SERVER = "server"
+    APPLIANCE = "appliance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +81,15 @@ class InterfaceAddress:
     """An address with its prefix length on an interface of a node."""
 
     interface: str
-    address: IPv4Interface
+    address: IPv4Interface | IPv6Interface
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A static route of a node; 0.0.0.0/0 is the default route."""
+    """A static route of a node; 0.0.0.0/0 and ::/0 are the default route."""
 
-    destination: IPv4Network
-    via: IPv4Address
+    destination: IPv4Network | IPv6Network
+    via: IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ class Node:
             kernel has no IPv6.
         management: address on the management network; None: not on it.
         site: configuration of a site; None: no site.
+        fixed: the lab alone decides its addresses: others are removed from its interfaces.
+        absent: names of interfaces that it must not have, as an earlier lab of that name had them.
     """
 
     name: str
@@ -162,7 +166,7 @@ class Node:
     image: str
     command: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    dns: tuple[IPv4Address, ...] = ()
+    dns: tuple[IPv4Address | IPv6Address, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     interfaces: tuple[str, ...] = ()
     bridges: tuple[Bridge, ...] = ()
@@ -172,6 +176,8 @@ class Node:
     interface_sysctls: Mapping[str, str] = field(default_factory=dict)
     management: IPv4Address | None = None
     site: SiteConfig | None = None
+    fixed: bool = False
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +199,9 @@ class Fabric:
         vip: the public address that all tenants' connections share.
         controller, router, internet: names of the nodes.
         controller_address: management address of the Network Controller.
+        encapsulation: "nvgre" or "vxlan".
+        dscp: "pipe" or "uniform" (RFC 2983).
+        external_router: the gateway routes between subnets, hosts know only their own VMs' subnets.
     """
 
     management: Segment
@@ -205,14 +214,26 @@ class Fabric:
     router: str
     internet: str
     controller_address: IPv4Address
+    encapsulation: str = "nvgre"
+    dscp: str = "pipe"
+    external_router: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A Hyper-V host."""
+    """A Hyper-V host.
+
+    Attributes:
+        uplinks: how many links to the provider network it has, 1 or 2.
+        team: how they share the load: "hyper-v-port", "hash" or "dynamic".
+        uplink_mbps: speed of the uplinks together in Mbit/s; None: not limited.
+    """
 
     name: str
     management: IPv4Address
+    uplinks: int = 1
+    team: str = "hyper-v-port"
+    uplink_mbps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,79 +244,6 @@ class Gateway:
     management: IPv4Address
     front_end: IPv4Address
     capacity_kbps: int
-
-
-@dataclass(frozen=True, slots=True)
-class Subnet:
-    """A virtual subnet; `router` is its first address: the distributed router."""
-
-    name: str
-    vsid: int
-    prefix: IPv4Network
-    router: IPv4Address
-
-
-@dataclass(frozen=True, slots=True)
-class Vm:
-    """A tenant's VM; its name is also its node's and its networkInterface's."""
-
-    name: str
-    host: str
-    subnet: str
-    address: IPv4Address
-    mac: str
-    dns: tuple[IPv4Address, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A site-to-site connection of a tenant.
-
-    Attributes:
-        peer: the site's public address.
-        bgp_peer: the site's BGP router; also the /32 that the connection routes statically.
-        bgp_peer_asn: the site's AS number.
-        outbound_kbps, inbound_kbps: bandwidth for each direction.
-    """
-
-    name: str
-    type: str
-    site: str
-    peer: IPv4Address
-    shared_secret: str
-    bgp_peer: IPv4Address
-    bgp_peer_asn: int
-    outbound_kbps: int
-    inbound_kbps: int
-
-
-@dataclass(frozen=True, slots=True)
-class TenantGateway:
-    """A tenant's way to the outside.
-
-    Attributes:
-        subnet: name of the gateway subnet.
-        address: the compartment's CA there.
-        asn: AS number of the tenant's BGP router.
-        hold_time_s: BGP hold time.
-    """
-
-    subnet: str
-    address: IPv4Address
-    asn: int
-    hold_time_s: int
-    connections: tuple[Connection, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """A tenant with its VM network; `routing_domain` is a GUID in lower case, no braces."""
-
-    name: str
-    routing_domain: str
-    subnets: tuple[Subnet, ...]
-    vms: tuple[Vm, ...]
-    gateway: TenantGateway | None
 
 
 @dataclass(frozen=True, slots=True)

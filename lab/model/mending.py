@@ -21,8 +21,20 @@ from lab.model.types import VSID_MAX
 
 MAX_ROUNDS = 10
 """Mending a part shows what is inside it; files are not nested deeper."""
-ABOUT_ABSENCE = frozenset({Code.SITE_UNUSED, Code.GATEWAY_COUNT})
+ABOUT_ABSENCE = frozenset(
+    {
+        Code.SITE_UNUSED,
+        Code.GATEWAY_COUNT,
+        Code.EXTERNAL_ROUTER,
+        Code.TEAM,
+        Code.RESERVATION,
+        Code.NEXT_HOP,
+        Code.ACL_RULE,
+    }
+)
 """Findings that may only mean that something was taken away."""
+ABOUT_FABRIC = frozenset({Code.PROVIDER_ADDRESS})
+"""Findings outside the fabric that may only mean that the fabric is not the file's."""
 STOCK_FABRIC = {
     "management": {"prefix": "198.18.0.0/18"},
     "provider": {"prefix": "198.18.64.0/18", "pool": {"first": "198.18.65.0", "last": "198.18.120.0"}},
@@ -52,6 +64,8 @@ class Mended:
             if any(finding.path[: len(path)] == path for path in self.untrusted):
                 continue
             if self.removed and finding.code in ABOUT_ABSENCE:
+                continue
+            if ("fabric",) in self.untrusted and finding.code in ABOUT_FABRIC:
                 continue
             if finding.code is Code.REFERENCE and _get(self.data, finding.path) in self.removed:
                 continue

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
+from typing import overload
+
+from lab.model.types import IpAddress, IpNetwork
 
 
-def router_of(prefix: IPv4Network) -> IPv4Address:
+@overload
+def router_of(prefix: IPv4Network) -> IPv4Address: ...
+@overload
+def router_of(prefix: IPv6Network) -> IPv6Address: ...
+@overload
+def router_of(prefix: IpNetwork) -> IpAddress: ...
+def router_of(prefix: IpNetwork) -> IpAddress:
     """The network's first address.
 
     In a virtual subnet it is the distributed router's and cannot be configured otherwise (Microsoft, "Hyper-V
@@ -25,13 +34,15 @@ def host_count(prefix: IPv4Network) -> int:
     return prefix.num_addresses - 2
 
 
-def unusable(address: IPv4Address, prefix: IPv4Network) -> str:
+def unusable(address: IpAddress, prefix: IpNetwork) -> str:
     """Why a node cannot have an address in a network, as the end of a sentence; empty: it can."""
+    if address.version != prefix.version:
+        return f"is IPv{address.version}, and {prefix} is IPv{prefix.version}"
     if address not in prefix:
         return f"is not in {prefix}"
     if address == prefix.network_address:
         return f"is the network address of {prefix}"
-    if address == prefix.broadcast_address:
+    if address == prefix.broadcast_address and isinstance(prefix, IPv4Network):
         return f"is the broadcast address of {prefix}"
     if address == router_of(prefix):
         return f"is the first address of {prefix}, which is the router's"

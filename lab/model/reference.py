@@ -10,19 +10,27 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from lab.model import topology
+from lab.model import spec
 from lab.model.codes import Code
-from lab.model.topology import Spec, Topology
+from lab.model.spec import Spec
+from lab.model.topology import Topology
 from lab.model.types import (
     Address,
     Asn,
+    CustomerAddress,
+    CustomerPrefix,
     Guid,
     Interface,
     Kbps,
     Mac,
+    Mbps,
     Name,
+    NextHop,
     Port,
+    Ports,
+    Pps,
     Prefix,
+    Priority,
     RoutePrefix,
     Vsid,
     Word,
@@ -33,8 +41,15 @@ REFERENCE_PATH = Path(__file__).parents[2] / "docs" / "topology.md"
 _WORDS: tuple[tuple[Any, str], ...] = (
     (Name, "name"),
     (Address, "address"),
+    (CustomerAddress, "IPv4 or IPv6 address"),
     (Prefix, "prefix"),
-    (RoutePrefix, "prefix"),
+    (CustomerPrefix, "IPv4 or IPv6 prefix"),
+    (RoutePrefix, "IPv4 or IPv6 prefix"),
+    (NextHop, "address or `none`"),
+    (Ports, "port, or `first-last`"),
+    (Priority, "100 … 65000"),
+    (Mbps, "Mbit/s"),
+    (Pps, "packets/s"),
     (Interface, "address/length"),
     (Mac, "MAC address"),
     (Guid, "GUID"),
@@ -43,7 +58,7 @@ _WORDS: tuple[tuple[Any, str], ...] = (
     (Port, "port"),
     (Vsid, "4096 … 16777214"),
     (Word, "text"),
-    (topology.Flag, "true or false"),
+    (spec.Flag, "true or false"),
     (str, "text"),
     (int, "number"),
     (Path, "file"),
@@ -68,6 +83,10 @@ Made by `python -m lab.model.schema` from `lab/model/topology.py`; do not edit.
   addresses: the gateways, skipping the VIP. Provider addresses are the Network Controller's to give, out of
   the pool.
 - A tenant's compartment on the gateway has the second address of the gateway subnet.
+- Nodes have no IPv6, but for VMs in IPv6 subnets: one static address, no duplicate address detection, no
+  router advertisements. Each subnet has one address family.
+- Partner appliances stand on the provider network with the address that the file gives them, outside the
+  pool.
 - Between tenants everything may overlap: subnets, addresses, MAC addresses. Inside a VM network nothing may.
 - A name is a DNS label; all nodes of a lab share one name space, and their containers are named LAB-NODE.
 - Anchors, aliases and `<<` work, and problems name the line of the definition.

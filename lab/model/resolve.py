@@ -16,25 +16,20 @@ from lab.model.check import (
     HttpCheck,
     PingCheck,
     PolicyCheck,
+    PolicyEntriesCheck,
     TcpCheck,
     TracerouteCheck,
 )
-from lab.model.defaults import default_mac, routing_domain
-from lab.model.lab import (
-    Connection,
-    Fabric,
-    Gateway,
-    Host,
-    Lab,
-    Segment,
-    Subnet,
-    Tenant,
-    TenantGateway,
-    Vm,
-)
-from lab.model.networks import compartment_of, hosts_of, router_of
-from lab.model.topology import CheckSpec, TenantSpec, Topology
+from lab.model.defaults import routing_domain
+from lab.model.lab import Fabric, Gateway, Host, Lab, Segment
+from lab.model.networks import hosts_of, router_of
+from lab.model.resolve_tenant import resolve_tenant
+from lab.model.topology import Topology
+from lab.model.topology_checks import CheckSpec
 from lab.model.types import VM_MTU
+
+DEFAULT_TEAM = "hyper-v-port"
+"""Each vport keeps to one uplink: the mode that needs nothing of the physical switches."""
 
 
 def resolve(topology: Topology) -> Lab:
@@ -45,12 +40,15 @@ def resolve(topology: Topology) -> Lab:
     front_end = (
         a for a in hosts_of(fabric.front_end.prefix) if a not in (fabric.front_end.router, fabric.vip)
     )
-    hosts = tuple(Host(name, next(management)) for name in topology.hosts)
+    hosts = tuple(
+        Host(name, next(management), spec.uplinks, spec.team or DEFAULT_TEAM, spec.uplink_mbps)
+        for name, spec in topology.hosts.items()
+    )
     gateways = tuple(
         Gateway(name, next(management), next(front_end), spec.capacity_kbps)
         for name, spec in topology.gateways.items()
     )
-    tenants = tuple(_tenant(topology, name, spec) for name, spec in topology.tenants.items())
+    tenants = tuple(resolve_tenant(topology, name, spec) for name, spec in topology.tenants.items())
     parts = wiring.Parts(topology, fabric, hosts, gateways, tenants)
     return Lab(
         name=topology.lab,
@@ -81,54 +79,9 @@ def _fabric(topology: Topology, controller_address: IPv4Address) -> Fabric:
         router=spec.router,
         internet=spec.internet,
         controller_address=controller_address,
-    )
-
-
-def _tenant(topology: Topology, name: str, spec: TenantSpec) -> Tenant:
-    return Tenant(
-        name=name,
-        routing_domain=routing_domain(topology, name),
-        subnets=tuple(
-            Subnet(subnet, given.vsid, given.prefix, router_of(given.prefix))
-            for subnet, given in spec.subnets.items()
-        ),
-        vms=tuple(
-            Vm(
-                name=vm,
-                host=given.host,
-                subnet=given.subnet,
-                address=given.address,
-                mac=given.mac or default_mac(given.address),
-                dns=(given.dns,) if given.dns else (),
-            )
-            for vm, given in spec.vms.items()
-        ),
-        gateway=_tenant_gateway(topology, spec),
-    )
-
-
-def _tenant_gateway(topology: Topology, tenant: TenantSpec) -> TenantGateway | None:
-    if tenant.gateway is None:
-        return None
-    return TenantGateway(
-        subnet=tenant.gateway.subnet,
-        address=compartment_of(tenant.subnets[tenant.gateway.subnet].prefix),
-        asn=tenant.gateway.asn,
-        hold_time_s=tenant.gateway.hold_time_s,
-        connections=tuple(
-            Connection(
-                name=name,
-                type=spec.type,
-                site=spec.site,
-                peer=topology.sites[spec.site].wan.ip,
-                shared_secret=spec.shared_secret,
-                bgp_peer=router_of(topology.sites[spec.site].lan.prefix),
-                bgp_peer_asn=topology.sites[spec.site].asn,
-                outbound_kbps=spec.outbound_kbps,
-                inbound_kbps=spec.inbound_kbps,
-            )
-            for name, spec in tenant.gateway.connections.items()
-        ),
+        encapsulation=spec.provider.encapsulation,
+        dscp=spec.provider.dscp,
+        external_router=spec.provider.router == "external",
     )
 
 
@@ -156,3 +109,6 @@ def _checks(topology: Topology, spec: CheckSpec) -> Iterator[Check]:
         yield PolicyCheck(
             name, spec.policy.host, spec.policy.tenant, rdid, spec.policy.prefix, spec.policy.present
         )
+    if spec.policy_entries:
+        entries = spec.policy_entries
+        yield PolicyEntriesCheck(name, entries.node, entries.at_least, entries.at_most)

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import re
 import uuid
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Annotated, Any
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, Field, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -14,13 +24,31 @@ from lab.model.codes import Code
 
 VSID_MIN, VSID_MAX = 4096, 16_777_214
 """0 to 0xFFF are reserved, 0xFFFFFF is the vendor's (RFC 7637 section 3.4); Microsoft's cmdlets agree."""
-ENCAPSULATION_BYTES = 42
+NVGRE_BYTES = 42
 """Outer IPv4, GRE with key, inner Ethernet (RFC 7637 section 3.2): 20 + 8 + 14."""
+VXLAN_BYTES = 50
+"""Outer IPv4, UDP, VXLAN, inner Ethernet (RFC 7348 section 5): 20 + 8 + 8 + 14."""
 VM_MTU = 1500
+LAST_PORT = 65_535
+MIN_PRIORITY, MAX_PRIORITY = 100, 65_000
+"""Of a rule of an access control list."""
 LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _MAC = re.compile(r"([0-9a-f]{2})[-:]?" * 5 + r"([0-9a-f]{2})")
 _OCTET = r"(25[0-5]|2[0-4]\d|1?\d?\d)"
 _IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
+_IPV6 = r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"
+"""Only what a schema can say of it; the types read the address itself."""
+
+IpAddress = IPv4Address | IPv6Address
+IpNetwork = IPv4Network | IPv6Network
+IpInterface = IPv4Interface | IPv6Interface
+
+
+class PortRange(NamedTuple):
+    """TCP or UDP ports, both ends included."""
+
+    first: int
+    last: int
 
 
 def refusal(code: Code, message: str, expected: str, hint: str = "") -> PydanticCustomError:
@@ -51,6 +79,18 @@ def _address(value: Any) -> IPv4Address:
     return address
 
 
+def _customer_address(value: Any) -> IpAddress:
+    expected = "an IPv4 or IPv6 address such as 10.0.0.4 or fd00:1::4"
+    try:
+        address = ip_address(_text(value, Code.ADDRESS, expected))
+    except ValueError:
+        hint = "leave the prefix length away" if "/" in str(value) else ""
+        raise refusal(Code.ADDRESS, f"`{value}` is no IP address", expected, hint) from None
+    if not _is_unicast(address) or "%" in value:
+        raise refusal(Code.ADDRESS, f"{address} is no address of a host", expected)
+    return address
+
+
 def _prefix(value: Any) -> IPv4Network:
     expected = "an IPv4 network such as 10.0.0.0/24, at most /30"
     text = _text(value, Code.PREFIX, expected)
@@ -67,12 +107,43 @@ def _prefix(value: Any) -> IPv4Network:
     return network
 
 
-def _route_prefix(value: Any) -> IPv4Network:
-    expected = "an IPv4 prefix such as 192.168.50.0/24"
+def _customer_prefix(value: Any) -> IpNetwork:
+    expected = "an IPv4 network of at most /30 or an IPv6 network of at most /126, such as 10.0.0.0/24"
+    text = _text(value, Code.PREFIX, expected)
     try:
-        return IPv4Network(_text(value, Code.PREFIX, expected))
+        network = ip_network(text, strict=False)
     except ValueError:
-        raise refusal(Code.PREFIX, f"`{value}` is no IPv4 prefix", expected) from None
+        raise refusal(Code.PREFIX, f"`{value}` is no IP network", expected) from None
+    if "/" not in text or network.num_addresses < 4:
+        raise refusal(Code.PREFIX, f"`{value}` has no room for a router and a host", expected)
+    if ip_interface(text).ip != network.network_address:
+        raise refusal(Code.PREFIX, f"`{value}` has host bits set", expected, f"write {network}")
+    if not _is_unicast(network.network_address):
+        raise refusal(Code.PREFIX, f"{network} holds no addresses of hosts", expected)
+    return network
+
+
+def _route_prefix(value: Any) -> IpNetwork:
+    expected = "an IPv4 or IPv6 prefix such as 192.168.50.0/24"
+    try:
+        return ip_network(_text(value, Code.PREFIX, expected))
+    except ValueError:
+        raise refusal(Code.PREFIX, f"`{value}` is no IP prefix", expected) from None
+
+
+def _next_hop(value: Any) -> IpAddress | None:
+    return None if value == "none" else _customer_address(value)
+
+
+def _port_range(value: Any) -> PortRange:
+    expected = "a port, or two with a hyphen between them: 443, 8000-8099"
+    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", str(value))
+    if isinstance(value, bool) or not isinstance(value, int | str) or not found:
+        raise refusal(Code.VALUE, f"`{value}` is no port and no range of ports", expected)
+    first, last = int(found[1]), int(found[2] or found[1])
+    if not first <= last <= LAST_PORT:
+        raise refusal(Code.VALUE, f"`{value}` is no range of ports", expected)
+    return PortRange(first, last)
 
 
 def _interface(value: Any) -> IPv4Interface:
@@ -132,15 +203,13 @@ def _text(value: Any, code: Code, expected: str) -> str:
     return value
 
 
-def _is_unicast(address: IPv4Address) -> bool:
-    return not (
-        address.is_multicast
-        or address.is_loopback
-        or address.is_link_local
-        or address.is_unspecified
-        or int(address) >> 28 == 0xF
-        or int(address) >> 24 == 0
-    )
+def _is_unicast(address: IpAddress) -> bool:
+    if address.is_multicast or address.is_loopback or address.is_link_local or address.is_unspecified:
+        return False
+    if isinstance(address, IPv6Address):
+        # ::/96, and the mapped range, which the switch keeps IPv4 addresses in.
+        return address.ipv4_mapped is None and int(address) >> 32 != 0
+    return int(address) >> 28 != 0xF and int(address) >> 24 != 0
 
 
 def _schema(pattern: str, **extra: Any) -> WithJsonSchema:
@@ -159,7 +228,30 @@ def _length(maximum: int) -> str:
 Name = Annotated[str, BeforeValidator(_name), _schema(LABEL)]
 Address = Annotated[IPv4Address, BeforeValidator(_address), _schema(_IPV4)]
 Prefix = Annotated[IPv4Network, BeforeValidator(_prefix), _schema(rf"{_IPV4}/{_length(30)}")]
-RoutePrefix = Annotated[IPv4Network, BeforeValidator(_route_prefix), _schema(rf"{_IPV4}/{_length(32)}")]
+CustomerAddress = Annotated[IpAddress, BeforeValidator(_customer_address), _schema(rf"({_IPV4}|{_IPV6})")]
+CustomerPrefix = Annotated[
+    IpNetwork,
+    BeforeValidator(_customer_prefix),
+    _schema(rf"({_IPV4}/{_length(30)}|{_IPV6}/{_length(126)})"),
+]
+RoutePrefix = Annotated[
+    IpNetwork,
+    BeforeValidator(_route_prefix),
+    _schema(rf"({_IPV4}/{_length(32)}|{_IPV6}/{_length(128)})"),
+]
+NextHop = Annotated[IpAddress | None, BeforeValidator(_next_hop), _schema(rf"(none|{_IPV4}|{_IPV6})")]
+Ports = Annotated[
+    PortRange,
+    BeforeValidator(_port_range),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": LAST_PORT},
+                {"type": "string", "pattern": r"^\d{1,5}(-\d{1,5})?$"},
+            ]
+        }
+    ),
+]
 Interface = Annotated[IPv4Interface, BeforeValidator(_interface), _schema(rf"{_IPV4}/{_length(32)}")]
 Mac = Annotated[str, BeforeValidator(_mac), _schema(r"[0-9A-Fa-f]{2}([-:]?[0-9A-Fa-f]{2}){5}")]
 Guid = Annotated[
@@ -180,7 +272,10 @@ Asn = Annotated[
 Word = Annotated[str, BeforeValidator(_word), WithJsonSchema({"type": ["string", "number"]})]
 Vsid = Annotated[int, Strict(), Field(ge=VSID_MIN, le=VSID_MAX)]
 Kbps = Annotated[int, Strict(), Field(ge=1, le=4_294_967_295)]
-Port = Annotated[int, Strict(), Field(ge=1, le=65_535)]
+Mbps = Annotated[int, Strict(), Field(ge=1, le=4_000_000)]
+Pps = Annotated[int, Strict(), Field(ge=1, le=10_000_000)]
+Priority = Annotated[int, Strict(), Field(ge=MIN_PRIORITY, le=MAX_PRIORITY)]
+Port = Annotated[int, Strict(), Field(ge=1, le=LAST_PORT)]
 
 
 def empty_as_mapping(model: type[BaseModel]) -> BeforeValidator:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface
 
+from lab.model import machines
 from lab.model.lab import (
     Bridge,
     Fabric,
@@ -18,24 +19,28 @@ from lab.model.lab import (
     NodeKind,
     Route,
     SiteConfig,
-    Tenant,
 )
 from lab.model.names import interface_name
 from lab.model.networks import other_host, router_of
-from lab.model.topology import Machine, SiteSpec, Topology
+from lab.model.node_settings import (
+    DEFAULT_ROUTE,
+    NO_IPV6,
+    NOT_ROUTING,
+    ROUTING,
+    SITE,
+    on_network,
+    with_prefix,
+)
+from lab.model.tenants import Tenant
+from lab.model.topology import SiteSpec, Topology
 from lab.model.types import VM_MTU
 from lab.southbound.identity import port_alias
 
-DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 LAN_BRIDGE = "lan0"
-LOOSE = {"net.ipv4.conf.all.rp_filter": "0", "net.ipv4.conf.default.rp_filter": "0"}
-"""A new namespace takes the machine's reverse path filter; ours must not depend on the machine."""
-ROUTING = {"net.ipv4.ip_forward": "1", **LOOSE}
-SITE = {**ROUTING, "net.ipv4.ip_nonlocal_bind": "1"}
-"""ExaBGP listens on the LAN router's address from its first moment, which is before the wiring's."""
-NOT_ROUTING = {"net.ipv4.ip_forward": "0", **LOOSE}
-NO_IPV6 = {"net.ipv6.conf.all.disable_ipv6": "1"}
-"""Overlay and underlay are IPv4 only, as in Microsoft's second generation; no IPv6 chatter in captures."""
+UPLINKS = ("pa0", "pa1")
+"""A node's links to the provider network, by number."""
+UPLINK_PORTS = ("p-", "p2-")
+"""What the top-of-rack router's end of each is called, before the node's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,18 @@ def _management_links(parts: Parts) -> Iterator[Link]:
 
 def _provider_links(parts: Parts) -> Iterator[Link]:
     segment, router = parts.fabric.provider, parts.fabric.router
-    for node in (*_names(parts.hosts), *_names(parts.gateways)):
-        yield Link(
-            LinkEnd(router, interface_name("p-", node), segment.mtu, bridge=segment.bridge),
-            LinkEnd(node, "pa0", segment.mtu),
+
+    def link(node: str, uplink: int) -> Link:
+        port = interface_name(UPLINK_PORTS[uplink], node)
+        return Link(
+            LinkEnd(router, port, segment.mtu, bridge=segment.bridge),
+            LinkEnd(node, UPLINKS[uplink], segment.mtu),
         )
+
+    for host in parts.hosts:
+        yield from (link(host.name, uplink) for uplink in range(host.uplinks))
+    yield from (link(name, 0) for name in _names(parts.gateways))
+    yield from (link(appliance.name, 0) for tenant in parts.tenants for appliance in tenant.appliances)
 
 
 def _front_end_links(parts: Parts) -> Iterator[Link]:
@@ -126,8 +138,9 @@ def nodes(parts: Parts) -> Mapping[str, Node]:
         *(_host(parts, host) for host in parts.hosts),
         *(_gateway(parts, gateway, index) for index, gateway in enumerate(parts.gateways)),
         *(_site(parts, name, spec) for name, spec in parts.topology.sites.items()),
-        *_vms(parts),
-        *_servers(parts),
+        *machines.vms(parts.topology, parts.tenants),
+        *machines.appliances(parts.topology, parts.fabric, parts.tenants),
+        *machines.servers(parts.topology),
     )
     every = links(parts)
     return {node.name: replace(node, interfaces=_interfaces(node, every)) for node in made}
@@ -144,7 +157,7 @@ def _controller(parts: Parts) -> Node:
         name=parts.fabric.controller,
         kind=NodeKind.CONTROLLER,
         image="fabric",
-        addresses=(_on("mgmt0", address, parts.fabric.management.prefix),),
+        addresses=(on_network("mgmt0", address, parts.fabric.management.prefix),),
         sysctls=NOT_ROUTING,
         interface_sysctls=NO_IPV6,
         management=address,
@@ -165,8 +178,8 @@ def _router(parts: Parts) -> Node:
         image="fabric",
         bridges=tuple(Bridge(segment.bridge, segment.mtu) for segment in segments),
         addresses=(
-            *(_on(segment.bridge, segment.router, segment.prefix) for segment in segments),
-            _on("inet0", router_of(transit), transit),
+            *(on_network(segment.bridge, segment.router, segment.prefix) for segment in segments),
+            on_network("inet0", router_of(transit), transit),
         ),
         routes=(Route(DEFAULT_ROUTE, router_of(transit) + 1),),
         sysctls=NOT_ROUTING,
@@ -182,14 +195,14 @@ def _internet(parts: Parts) -> Node:
     """Knows the public networks and nothing else: no default route, none to the hoster's inner networks."""
     transit = parts.topology.fabric.transit.prefix
     uplinks = (
-        InterfaceAddress(interface_name("s-", site), _with_prefix(other_host(spec.wan), spec.wan.network))
+        InterfaceAddress(interface_name("s-", site), with_prefix(other_host(spec.wan), spec.wan.network))
         for site, spec in parts.topology.sites.items()
     )
     return Node(
         name=parts.fabric.internet,
         kind=NodeKind.INTERNET,
         image="fabric",
-        addresses=(_on("tor0", router_of(transit) + 1, transit), *uplinks),
+        addresses=(on_network("tor0", router_of(transit) + 1, transit), *uplinks),
         routes=(Route(parts.fabric.front_end.prefix, router_of(transit)),),
         sysctls=ROUTING,
         interface_sysctls=NO_IPV6,
@@ -201,10 +214,11 @@ def _host(parts: Parts, host: Host) -> Node:
         name=host.name,
         kind=NodeKind.HOST,
         image="fabric",
-        addresses=(_on("mgmt0", host.management, parts.fabric.management.prefix),),
+        addresses=(on_network("mgmt0", host.management, parts.fabric.management.prefix),),
         sysctls=NOT_ROUTING,
         interface_sysctls=NO_IPV6,
         management=host.management,
+        absent=UPLINKS[host.uplinks :],
     )
 
 
@@ -217,8 +231,8 @@ def _gateway(parts: Parts, gateway: Gateway, index: int) -> Node:
         kind=NodeKind.GATEWAY,
         image="fabric",
         addresses=(
-            _on("mgmt0", gateway.management, parts.fabric.management.prefix),
-            _on("fe0", gateway.front_end, front_end.prefix),
+            on_network("mgmt0", gateway.management, parts.fabric.management.prefix),
+            on_network("fe0", gateway.front_end, front_end.prefix),
             *vip,
         ),
         routes=(Route(DEFAULT_ROUTE, front_end.router),),
@@ -235,7 +249,7 @@ def _site(parts: Parts, name: str, spec: SiteSpec) -> Node:
         kind=NodeKind.SITE,
         image="fabric",
         bridges=(Bridge(LAN_BRIDGE, VM_MTU),),
-        addresses=(_on(LAN_BRIDGE, router, spec.lan.prefix), InterfaceAddress("wan0", spec.wan)),
+        addresses=(on_network(LAN_BRIDGE, router, spec.lan.prefix), InterfaceAddress("wan0", spec.wan)),
         routes=(Route(DEFAULT_ROUTE, other_host(spec.wan)),),
         sysctls=SITE,
         interface_sysctls=NO_IPV6,
@@ -262,45 +276,6 @@ def _site_config(parts: Parts, name: str, spec: SiteSpec) -> SiteConfig | None:
                     hold_time_s=gateway.hold_time_s,
                 )
     return None
-
-
-def _vms(parts: Parts) -> Iterator[Node]:
-    for tenant in parts.tenants:
-        subnets = {subnet.name: subnet for subnet in tenant.subnets}
-        for vm in tenant.vms:
-            spec, subnet = parts.topology.tenants[tenant.name].vms[vm.name], subnets[vm.subnet]
-            yield _machine(vm.name, NodeKind.VM, spec, subnet.prefix)
-
-
-def _servers(parts: Parts) -> Iterator[Node]:
-    for site in parts.topology.sites.values():
-        for name, spec in site.servers.items():
-            yield _machine(name, NodeKind.SERVER, spec, site.lan.prefix)
-
-
-def _machine(name: str, kind: NodeKind, spec: Machine, network: IPv4Network) -> Node:
-    """A VM or server: one card, and the network's first address for everything beyond it."""
-    return Node(
-        name=name,
-        kind=kind,
-        image=spec.image,
-        command=spec.command,
-        environment=dict(spec.environment),
-        dns=(spec.dns,) if spec.dns else (),
-        files=dict(spec.files),
-        addresses=(_on("eth0", spec.address, network),),
-        routes=(Route(DEFAULT_ROUTE, router_of(network)),),
-        sysctls=NOT_ROUTING,
-        interface_sysctls=NO_IPV6,
-    )
-
-
-def _on(interface: str, address: IPv4Address, network: IPv4Network) -> InterfaceAddress:
-    return InterfaceAddress(interface, _with_prefix(address, network))
-
-
-def _with_prefix(address: IPv4Address, network: IPv4Network) -> IPv4Interface:
-    return IPv4Interface((address, network.prefixlen))
 
 
 def _names(members: tuple[Host, ...] | tuple[Gateway, ...]) -> tuple[str, ...]:

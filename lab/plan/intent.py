@@ -4,7 +4,8 @@ Shapes: MS-NCNBI section 3.1.5 and the write shapes of SDN Express. Resource ids
 file; references are `{"resourceRef": "/virtualNetworks/blue/subnets/gateway"}`. Children stand in their
 parent's body, so that each PUT is whole and a second one changes nothing. Extensions to Microsoft's shape,
 because a lab wants to choose what the product decides alone: `routingDomainId`, `virtualSubnetId`,
-`holdTimeSeconds`.
+`holdTimeSeconds`, `dscpMode`, `useExternalRouter`, `uplinkCount`, `teamMode`, `uplinkMbps`,
+`routerGuardEnabled`, `ipForwardingEnabled`, `partnerProviderAddress`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any
 
-from lab.model.lab import Connection, Lab, Segment, Subnet, Tenant, TenantGateway, Vm
-
-Resource = tuple[str, dict[str, Any]]
-"""Path below /networking/v1, and body."""
+from lab.model.lab import Fabric, Host, Lab, Segment
+from lab.model.tenants import Connection, Subnet, Tenant, TenantGateway
+from lab.model.wiring import UPLINKS
+from lab.plan.intent_ports import appliance_interface, vm_interface
+from lab.plan.intent_traffic import access_control_list, list_path, route_table, table_path
+from lab.plan.resources import Resource, body, ref, resource
 
 MANAGEMENT, PROVIDER, FRONT_END = "management", "provider", "front-end"
 CREDENTIAL, POOL, VIP, BGP_ROUTER = "controller", "gateways", "vip", "bgp"
@@ -43,39 +46,42 @@ def intent(lab: Lab) -> list[Resource]:
     return [*_fabric(lab), *(resource for tenant in lab.tenants for resource in _tenant(tenant))]
 
 
-def _ref(path: str) -> dict[str, str]:
-    return {"resourceRef": path}
-
-
-def _resource(path: str, properties: dict[str, Any]) -> Resource:
-    return path, _body(path.rsplit("/", 1)[1], properties)
-
-
-def _body(resource_id: str, properties: dict[str, Any]) -> dict[str, Any]:
-    return {"resourceId": resource_id, "properties": properties}
-
-
 def _fabric(lab: Lab) -> Iterator[Resource]:
     fabric = lab.fabric
     # What the controller proves itself with to the nodes: its certificate's common name is the node's name.
     credential = {"type": "X509CertificateSubjectName", "value": fabric.controller}
-    yield _resource(f"/credentials/{CREDENTIAL}", credential)
+    yield resource(f"/credentials/{CREDENTIAL}", credential)
     yield _logical_network(MANAGEMENT, fabric.management)
     pool = {"startIpAddress": str(fabric.pool_first), "endIpAddress": str(fabric.pool_last)}
     yield _logical_network(PROVIDER, fabric.provider, pool=pool)
     yield _logical_network(FRONT_END, fabric.front_end)
-    yield _resource(
+    yield resource(
         f"/publicIPAddresses/{VIP}", {"ipAddress": str(fabric.vip), "publicIPAllocationMethod": "Static"}
     )
+    yield resource("/virtualNetworkManager/configuration", _configuration(fabric))
     for host in lab.hosts:
-        interface = {"logicalSubnets": [_ref(_logical_subnet(PROVIDER))]}
-        properties = {
-            "connections": [_connection(host.management)],
-            "networkInterfaces": [_body("pa0", interface)],
-        }
-        yield _resource(f"/servers/{host.name}", properties)
+        yield resource(f"/servers/{host.name}", _server(host))
     if lab.gateways:
         yield from _gateways(lab)
+
+
+def _configuration(fabric: Fabric) -> dict[str, Any]:
+    return {
+        "networkVirtualizationProtocol": fabric.encapsulation.upper(),
+        "dscpMode": fabric.dscp,
+        "useExternalRouter": fabric.external_router,
+    }
+
+
+def _server(host: Host) -> dict[str, Any]:
+    interface = {"logicalSubnets": [ref(_logical_subnet(PROVIDER))]}
+    properties = {
+        "connections": [_connection(host.management)],
+        "networkInterfaces": [body(name, interface) for name in UPLINKS[: host.uplinks]],
+        "uplinkCount": host.uplinks,
+        "teamMode": host.team,
+    }
+    return properties | ({"uplinkMbps": host.uplink_mbps} if host.uplink_mbps is not None else {})
 
 
 def _logical_subnet(network: str) -> str:
@@ -88,88 +94,84 @@ def _logical_network(name: str, segment: Segment, pool: dict[str, str] | None = 
         "vlanID": 0,
         "defaultGateways": [str(segment.router)],
         "isPublic": name == FRONT_END,
-        "ipPools": [_body(name, pool)] if pool else [],
+        "ipPools": [body(name, pool)] if pool else [],
     }
-    properties = {"networkVirtualizationEnabled": name == PROVIDER, "subnets": [_body(name, subnet)]}
-    return _resource(f"/logicalNetworks/{name}", properties)
+    properties = {"networkVirtualizationEnabled": name == PROVIDER, "subnets": [body(name, subnet)]}
+    return resource(f"/logicalNetworks/{name}", properties)
 
 
 def _connection(address: IPv4Address) -> dict[str, Any]:
     return {
         "managementAddresses": [str(address)],
-        "credential": _ref(f"/credentials/{CREDENTIAL}"),
+        "credential": ref(f"/credentials/{CREDENTIAL}"),
         "credentialType": "X509CertificateSubjectName",
     }
 
 
 def _gateways(lab: Lab) -> Iterator[Resource]:
-    yield _resource(
+    yield resource(
         f"/gatewayPools/{POOL}",
         {
             "type": "S2sIpSec",
             "redundantGatewayCount": 0,
             "gatewayCapacityKiloBitsPerSecond": min(gateway.capacity_kbps for gateway in lab.gateways),
-            "ipConfiguration": {"publicIPAddresses": [_ref(f"/publicIPAddresses/{VIP}")]},
+            "ipConfiguration": {"publicIPAddresses": [ref(f"/publicIPAddresses/{VIP}")]},
         },
     )
     for gateway in lab.gateways:
-        yield _resource(f"/virtualServers/{gateway.name}", {"connections": [_connection(gateway.management)]})
-        yield _resource(
+        yield resource(f"/virtualServers/{gateway.name}", {"connections": [_connection(gateway.management)]})
+        yield resource(
             f"/gateways/{gateway.name}",
             {
-                "pool": _ref(f"/gatewayPools/{POOL}"),
+                "pool": ref(f"/gatewayPools/{POOL}"),
                 "type": "S2sIpSec",
-                "virtualServer": _ref(f"/virtualServers/{gateway.name}"),
+                "virtualServer": ref(f"/virtualServers/{gateway.name}"),
             },
         )
 
 
 def _tenant(tenant: Tenant) -> Iterator[Resource]:
-    yield _resource(
+    for acl in tenant.acls:
+        yield resource(list_path(tenant, acl.name), access_control_list(acl))
+    for subnet in tenant.subnets:
+        if subnet.routes:
+            yield resource(table_path(tenant, subnet), route_table(subnet))
+    yield resource(
         f"/virtualNetworks/{tenant.name}",
         {
             "addressSpace": {"addressPrefixes": [str(subnet.prefix) for subnet in tenant.subnets]},
-            "logicalNetwork": _ref(f"/logicalNetworks/{PROVIDER}"),
+            "logicalNetwork": ref(f"/logicalNetworks/{PROVIDER}"),
             "routingDomainId": tenant.routing_domain,
-            "subnets": [_body(subnet.name, _subnet(subnet)) for subnet in tenant.subnets],
+            "subnets": [body(subnet.name, _subnet(tenant, subnet)) for subnet in tenant.subnets],
         },
     )
     for vm in tenant.vms:
-        yield _resource(f"/networkInterfaces/{vm.name}", _interface(tenant, vm))
+        yield resource(f"/networkInterfaces/{vm.name}", vm_interface(tenant, vm))
+    for appliance in tenant.appliances:
+        yield resource(f"/networkInterfaces/{appliance.name}", appliance_interface(tenant, appliance))
     if tenant.gateway is not None:
         yield _virtual_gateway(tenant, tenant.gateway)
 
 
-def _subnet(subnet: Subnet) -> dict[str, Any]:
-    return {"addressPrefix": str(subnet.prefix), "virtualSubnetId": subnet.vsid}
-
-
-def _interface(tenant: Tenant, vm: Vm) -> dict[str, Any]:
-    ip_configuration = {
-        "privateIPAddress": str(vm.address),
-        "privateIPAllocationMethod": "Static",
-        "subnet": _ref(f"/virtualNetworks/{tenant.name}/subnets/{vm.subnet}"),
-    }
-    return {
-        "privateMacAddress": vm.mac.replace(":", "").upper(),
-        "privateMacAllocationMethod": "Static",
-        "isPrimary": True,
-        "server": _ref(f"/servers/{vm.host}"),
-        "dnsSettings": {"dnsServers": [str(address) for address in vm.dns]},
-        "ipConfigurations": [_body("ca", ip_configuration)],
-    }
+def _subnet(tenant: Tenant, subnet: Subnet) -> dict[str, Any]:
+    found: dict[str, Any] = {"addressPrefix": str(subnet.prefix), "virtualSubnetId": subnet.vsid}
+    if subnet.acl is not None:
+        found["accessControlList"] = ref(list_path(tenant, subnet.acl))
+    if subnet.routes:
+        found["routeTable"] = ref(table_path(tenant, subnet))
+    return found
 
 
 def _virtual_gateway(tenant: Tenant, gateway: TenantGateway) -> Resource:
     connections = gateway.connections
-    return _resource(
+    return resource(
         f"/virtualGateways/{tenant.name}",
         {
-            "gatewayPools": [_ref(f"/gatewayPools/{POOL}")],
-            "gatewaySubnets": [_ref(f"/virtualNetworks/{tenant.name}/subnets/{gateway.subnet}")],
+            "gatewayPools": [ref(f"/gatewayPools/{POOL}")],
+            "gatewaySubnets": [ref(f"/virtualNetworks/{tenant.name}/subnets/{gateway.subnet}")],
             "routingType": "Dynamic",
-            "networkConnections": [_body(item.name, _network_connection(item)) for item in connections],
-            "bgpRouters": [_body(BGP_ROUTER, _bgp_router(gateway))],
+            "networkConnections": [body(item.name, _network_connection(item)) for item in connections],
+            "bgpRouters": [body(BGP_ROUTER, _bgp_router(gateway))],
         },
     )
 
@@ -181,7 +183,7 @@ def _bgp_router(gateway: TenantGateway) -> dict[str, Any]:
         "routerIP": [str(gateway.address)],
         "isEnabled": True,
         "bgpPeers": [
-            _body(
+            body(
                 connection.name,
                 {
                     "peerIPAddress": str(connection.bgp_peer),

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ import grpc.aio
 from lab.errors import LabError
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.identity import SOUTHBOUND_PORT, TLS_DIRECTORY, NodeIdentity
-from lab.southbound.keys import GoalState, patched
+from lab.southbound.keys import GoalState, patch
 from lab.southbound.southbound_pb2_grpc import SouthboundStub
 
 log = logging.getLogger(__name__)
@@ -54,11 +54,13 @@ class Agent(Protocol):
 
     changed: asyncio.Event
 
-    async def apply(self, goal: GoalState) -> None:
+    async def apply(self, goal: GoalState, touched: Collection[str] | None, /) -> None:
         """Make the node be as the goal state says, or leave it as it was.
 
         Args:
-            goal: the complete policy; the agent finds the difference to what stands.
+            goal: the complete policy; the runner's, which changes it before the next call.
+            touched: keys of all records that may differ from those of the call before, whether that one was
+                refused or not; None: any may.
 
         Raises:
             LabError: the policy is refused; a problem whose place is a record's key is that record's fault.
@@ -163,9 +165,11 @@ class _Session:
             fault = pb.Fault(code=REFUSED, message="a stream begins with a snapshot")
             self._answer_nack(delta.version, [fault])
             return
-        self._goal = patched(self._goal or {}, delta)
+        if self._goal is None:
+            self._goal = {}
+        touched = patch(self._goal, delta)
         try:
-            await self._agent.apply(self._goal)
+            await self._agent.apply(self._goal, touched)
         except LabError as error:
             log.warning("version %d refused: %s", delta.version, error)
             self._answer_nack(delta.version, faults_of(error))

@@ -51,11 +51,23 @@ def difference(old: GoalState, new: GoalState) -> tuple[list[pb.Record], list[st
     return upserts, removes
 
 
+def patch(state: GoalState, delta: pb.GoalStateDelta) -> set[str] | None:
+    """Make a goal state be what it is after a delta.
+
+    Returns:
+        The keys of all records that may have changed; None: any may (a snapshot).
+    """
+    if delta.snapshot:
+        state.clear()
+    for key in delta.removes:
+        state.pop(key, None)
+    for item in delta.upserts:
+        state[item.key] = item
+    return None if delta.snapshot else {*delta.removes, *(item.key for item in delta.upserts)}
+
+
 def patched(state: GoalState, delta: pb.GoalStateDelta) -> GoalState:
     """The goal state after a delta; the one given is left as it was."""
-    result = {} if delta.snapshot else dict(state)
-    for key in delta.removes:
-        result.pop(key, None)
-    for item in delta.upserts:
-        result[item.key] = item
+    result = dict(state)
+    patch(result, delta)
     return result

@@ -84,7 +84,7 @@ class Sink:
     """
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("0.0.0.0", 0))
+        self._listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
         self._listener.settimeout(30)
         self.port: int = self._listener.getsockname()[1]
         self.received = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from uuid import UUID
@@ -15,7 +16,17 @@ from lab.datapath.attach import ClsactHook
 from lab.datapath.errors import InvalidPolicyError, NoDatapathError
 from lab.datapath.image import DOMAINS, LOOKUP, MAKE_ORDER, VPORTS
 from lab.datapath.maps import Map
-from lab.datapath.policy import CustomerRoute, LookupRecord, Policy, Port, ProviderMember, Subnet
+from lab.datapath.policy import (
+    AclRule,
+    CustomerRoute,
+    LookupRecord,
+    Policy,
+    Port,
+    ProviderAddress,
+    ProviderMember,
+    Subnet,
+    SwitchSettings,
+)
 from lab.datapath.programs import Program
 from lab.datapath.show import PinnedState, as_text
 from lab.datapath.switch import Switch
@@ -32,28 +43,29 @@ BLUE_ID, RED_ID = UUID(int=0xB1), UUID(int=0xE1)
 def tenant(rdid: UUID, vsid: int, records: int = 2, uplink: int = 0) -> Policy:
     ip = IPv4Address
     return Policy(
-        ip("192.168.6.10"),
-        uplink,
+        (ProviderAddress("own", ip("192.168.6.10"), uplink),),
+        (uplink,) if uplink else (),
+        SwitchSettings(),
         (Subnet(f"s{vsid}", vsid, rdid, ip("10.0.0.1"), "00:15:5d:00:00:01"),),
         tuple(
             LookupRecord(f"l{n}", vsid, ip("10.0.0.2") + n, "00:15:5d:0a:00:04", ip("192.168.6.11"))
             for n in range(records)
         ),
         (CustomerRoute(f"r{vsid}", rdid, IPv4Network("10.0.0.0/24"), vsid, None),),
+        (),
         (ProviderMember(f"m{vsid}", rdid, ip("192.168.6.11"), False),),
         (Port(f"p{vsid}", vsid, vsid, ip("10.0.0.4"), "00:15:5d:0a:00:04", gateway=False),),
     )
 
 
 def both(one: Policy, other: Policy) -> Policy:
-    return Policy(
-        one.provider_address,
-        one.uplink,
-        one.subnets + other.subnets,
-        one.lookups + other.lookups,
-        one.routes + other.routes,
-        one.members + other.members,
-        one.ports + other.ports,
+    return replace(
+        one,
+        subnets=one.subnets + other.subnets,
+        lookups=one.lookups + other.lookups,
+        routes=one.routes + other.routes,
+        members=one.members + other.members,
+        ports=one.ports + other.ports,
     )
 
 
@@ -93,7 +105,12 @@ def test_the_same_policy_again_writes_nothing_even_after_a_restart(place: tuple[
 def test_policy_is_made_before_ports_and_broken_after_them(place: tuple[Path, Namespace]) -> None:
     pins, space = place
     with opened(pins, space) as switch:
-        made = [step.map_name for step in switch.apply(tenant(BLUE_ID, 5001))]
+        policy = tenant(BLUE_ID, 5001, uplink=7)
+        rules = (AclRule("r", inbound=True, deny=False),)
+        made = [
+            step.map_name
+            for step in switch.apply(replace(policy, ports=(replace(policy.ports[0], acl=rules),)))
+        ]
         assert made == list(MAKE_ORDER)
         changed = switch.apply(tenant(RED_ID, 6001))
         makes = [step.map_name for step in changed if step.upserts]
@@ -121,7 +138,7 @@ def test_an_invalid_policy_changes_nothing(place: tuple[Path, Namespace]) -> Non
     with opened(pins, space) as switch:
         switch.apply(tenant(BLUE_ID, 5001))
         before = {name: content(pins, name) for name in MAKE_ORDER}
-        wrong = both(tenant(RED_ID, 6001), tenant(RED_ID, 99))
+        wrong = both(tenant(RED_ID, 6001), tenant(UUID(int=1), 99))
         with pytest.raises(InvalidPolicyError) as raised:
             switch.apply(wrong)
         assert {problem.place for problem in raised.value.problems} == {"s99"}
@@ -143,9 +160,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(place: tuple[Pa
             )
             for n in range(5000)
         )
-        policy = Policy(
-            too_many.provider_address, 0, too_many.subnets, (), too_many.routes, too_many.members, ports
-        )
+        policy = replace(too_many, lookups=(), ports=ports)
         with pytest.raises(InvalidPolicyError, match="at most 4096"):
             switch.apply(policy)
         assert content(pins, VPORTS) == {}

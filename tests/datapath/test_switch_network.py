@@ -15,7 +15,7 @@ import pytest
 from lab.datapath.abi import Drop
 from lab.datapath.build import SOURCE, compile_object
 from lab.datapath.errors import InvalidPolicyError
-from lab.datapath.interfaces import PROVIDER_TABLE
+from lab.datapath.team import PROVIDER_TABLE
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import record
 from lab.testing.eventually import eventually
@@ -221,7 +221,7 @@ def test_a_restart_of_the_agent_loses_no_packet_and_changes_nothing() -> None:
 def test_a_new_version_of_the_data_plane_takes_over_with_the_maps_as_they_are(tmp_path: Path) -> None:
     sources = tmp_path / "bpf"
     shutil.copytree(SOURCE.parent, sources)
-    header = sources / "pass.h"
+    header = sources / "icmp.h"
     header.write_text(header.read_text().replace("ICMP_NET_UNREACH 0", "ICMP_NET_UNREACH 13"))
     newer = compile_object(tmp_path, source=sources / SOURCE.name)
     with world((BLUE,)) as net:

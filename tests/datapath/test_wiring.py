@@ -7,13 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.engine import netlink
-from lab.engine.wiring import Bridge, Link, Port, Route, Sysctl, Wiring
+from lab.engine.wiring import Absent, Bridge, Link, Port, Route, Sysctl, Wiring
+from lab.model.node_settings import NO_IPV6_VM, STATIC_IPV6
+from lab.testing import eventually
 
 pytestmark = pytest.mark.root
 
@@ -216,3 +219,105 @@ def test_an_interface_that_leads_elsewhere_is_led_where_it_belongs(pids: dict[st
     ping(pids["hv02"], "10.0.0.2")
     assert "v-web" not in in_namespace(pids["hv01"], "ip", "link")
     assert netlink.apply(moved, pids).changes == ()
+
+
+def migratable(host: str) -> Wiring:
+    """A VM's cable to a host, as the engine wires it."""
+    return Wiring(
+        links=(
+            Link(
+                Port(host, "v-web", alias="hnvlab:test:web", addresses=("10.0.0.1/30",)),
+                Port("tor", "eth0", mac="02:00:00:00:00:99", addresses=("10.0.0.2/30",)),
+            ),
+        ),
+        # Hosts are wired to something else as well: by that their namespaces are looked at.
+        sysctls=tuple(Sysctl(node, "net.ipv4.conf.lo.rp_filter", "0") for node in ("hv01", "hv02")),
+    )
+
+
+def test_a_vm_whose_host_is_another_one_keeps_its_adapter(pids: dict[str, int]) -> None:
+    netlink.apply(migratable("hv01"), pids)
+    before = link(pids["tor"], "eth0")
+    changes = netlink.apply(migratable("hv02"), pids).changes
+    assert "hv01: v-web moved to hv02" in changes
+    assert "v-web" not in in_namespace(pids["hv01"], "ip", "link")
+    after = link(pids["tor"], "eth0")
+    assert (after["ifindex"], after["address"]) == (before["ifindex"], before["address"])
+    assert after["addr_info"] == before["addr_info"]
+    assert link(pids["hv02"], "v-web")["ifalias"] == "hnvlab:test:web"
+    ping(pids["hv02"], "10.0.0.2")
+    assert netlink.apply(migratable("hv02"), pids).changes == ()
+
+
+def test_a_port_that_moves_gets_an_index_that_neither_side_knows(pids: dict[str, int]) -> None:
+    """The source's switch still runs on it for a moment, and must find no policy for it."""
+    netlink.apply(migratable("hv01"), pids)
+    old = link(pids["hv01"], "v-web")["ifindex"]
+    netlink.apply(migratable("hv02"), pids)
+    assert link(pids["hv02"], "v-web")["ifindex"] > old
+
+
+def test_a_foreign_port_of_the_same_name_is_not_fetched(pids: dict[str, int]) -> None:
+    netlink.apply(
+        Wiring(links=(Link(Port("hv01", "v-web", alias="hnvlab:other:web"), Port("tor", "x")),)), pids
+    )
+    netlink.apply(migratable("hv02"), pids)
+    assert link(pids["hv01"], "v-web")["ifalias"] == "hnvlab:other:web"
+
+
+IPV6_VM = Wiring(
+    links=(Link(Port("hv01", "v-green"), Port("hv02", "eth0", addresses=("fd00:2::4/64",), fixed=True)),),
+    routes=(Route("hv02", "::/0", "fd00:2::1"),),
+    sysctls=(
+        Sysctl("hv01", "net.ipv6.conf.all.disable_ipv6", "1"),
+        *(Sysctl("hv02", key, value) for key, value in STATIC_IPV6.items()),
+    ),
+)
+
+
+def _assert_none_is_tentative(pid: int) -> None:
+    """The kernel looks at the link-local address, which it makes by itself, a moment after the link is up."""
+    assert not any(item.get("tentative") for item in link(pid, "eth0")["addr_info"])
+
+
+def test_a_vm_in_an_ipv6_subnet_has_one_static_address_and_no_duplicate_detection(
+    pids: dict[str, int],
+) -> None:
+    in_namespace(pids["hv02"], "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+    assert netlink.apply(IPV6_VM, pids).changes
+    found = {
+        (item["local"], item["scope"]) for item in link(pids["hv02"], "eth0")["addr_info"] if "local" in item
+    }
+    assert {address for address, scope in found if scope == "global"} == {"fd00:2::4"}
+    eventually(lambda: _assert_none_is_tentative(pids["hv02"]), within_s=10)
+    assert "default via fd00:2::1 dev eth0" in in_namespace(pids["hv02"], "ip", "-6", "route")
+    assert "inet6" not in in_namespace(pids["hv01"], "ip", "address", "show", "v-green")
+    assert netlink.apply(IPV6_VM, pids).changes == ()
+
+
+def test_addresses_of_an_earlier_lab_go_where_the_lab_alone_decides(pids: dict[str, int]) -> None:
+    netlink.apply(IPV6_VM, pids)
+    now = replace(
+        IPV6_VM,
+        links=(Link(Port("hv01", "v-green"), Port("hv02", "eth0", addresses=("10.0.0.4/24",), fixed=True)),),
+        routes=(Route("hv02", "0.0.0.0/0", "10.0.0.1"),),
+        sysctls=tuple(Sysctl("hv02", key, value) for key, value in NO_IPV6_VM.items()),
+    )
+    netlink.apply(now, pids)
+    assert [item["local"] for item in link(pids["hv02"], "eth0")["addr_info"]] == ["10.0.0.4"]
+    assert netlink.apply(now, pids).changes == ()
+    netlink.apply(IPV6_VM, pids)
+    found = [item["local"] for item in link(pids["hv02"], "eth0")["addr_info"] if item["scope"] == "global"]
+    assert found == ["fd00:2::4"]
+
+
+def test_a_link_that_the_lab_has_no_more_goes_with_its_ends(wiring: Wiring, pids: dict[str, int]) -> None:
+    second = Link(Port("hv01", "pa1", mtu=1700), Port("tor", "p2-hv01", mtu=1700, bridge="br-pa"))
+    netlink.apply(replace(wiring, links=(*wiring.links, second)), pids)
+    assert link(pids["tor"], "p2-hv01")["master"] == "br-pa"
+    now = replace(wiring, absent=(Absent("hv01", "pa1"),))
+    assert netlink.apply(now, pids).changes
+    assert "pa1" not in in_namespace(pids["hv01"], "ip", "link")
+    assert "p2-hv01" not in in_namespace(pids["tor"], "ip", "link")
+    assert netlink.apply(now, pids).changes == ()
+    ping(pids["hv01"], "192.168.6.12")

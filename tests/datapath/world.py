@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_interface
 from pathlib import Path
 
 from lab.datapath.endpoint import Endpoint
@@ -34,8 +34,9 @@ class Vm:
     compartment: bool = False
 
     @property
-    def interface(self) -> IPv4Interface:
-        return IPv4Interface(f"{self.address}/24")
+    def interface(self) -> IPv4Interface | IPv6Interface:
+        length = 24 if ip_address(self.address).version == 4 else 64
+        return ip_interface(f"{self.address}/{length}")
 
     @property
     def router(self) -> str:
@@ -54,7 +55,7 @@ class Tenant:
     vms: tuple[Vm, ...]
     routes: tuple[tuple[str, Vm], ...] = ()
 
-    def subnets(self) -> dict[int, IPv4Network]:
+    def subnets(self) -> dict[int, IPv4Network | IPv6Network]:
         return {vm.vsid: vm.interface.network for vm in self.vms}
 
 
@@ -77,9 +78,13 @@ RED = Tenant(
 PROVIDER = {"h1": "192.168.6.11", "h2": "192.168.6.12"}
 
 
-def goal_state(host: str, tenants: tuple[Tenant, ...]) -> GoalState:
+def goal_state(
+    host: str, tenants: tuple[Tenant, ...], settings: pb.SwitchSettings | None = None
+) -> GoalState:
     """What the controller would send to a host."""
     records = [record(pb.ProviderAddress(address=PROVIDER[host], prefix_length=24))]
+    if settings is not None:
+        records.append(record(settings))
     for tenant in tenants:
         for vsid, prefix in tenant.subnets().items():
             subnet = pb.VirtualSubnet(vsid=vsid, rdid=tenant.rdid, prefix=str(prefix), router_mac=ROUTER_MAC)
@@ -152,7 +157,8 @@ class World:
         host.ip(f"link add v-{vm.name} type veth peer name eth0 netns {guest.name}")
         host.ip(f"link set v-{vm.name} alias {port_alias(LAB, vm.interface_id)} up")
         guest.ip(f"link set eth0 address {vm.mac} up")
-        guest.ip(f"addr add {vm.interface} dev eth0")
+        duplicates = " nodad" if vm.interface.version == 6 else ""
+        guest.ip(f"addr add {vm.interface} dev eth0{duplicates}")
         guest.ip(f"route add default via {vm.router}")
 
     def ping(self, source: str, destination: str, **options: int) -> Answer | None:
@@ -167,7 +173,9 @@ class World:
 
 
 @contextmanager
-def world(tenants: tuple[Tenant, ...] = (BLUE, RED)) -> Iterator[World]:
+def world(
+    tenants: tuple[Tenant, ...] = (BLUE, RED), settings: pb.SwitchSettings | None = None
+) -> Iterator[World]:
     """Everything plugged, policy applied."""
     vms = [vm for tenant in tenants for vm in tenant.vms]
     with (
@@ -186,7 +194,7 @@ def world(tenants: tuple[Tenant, ...] = (BLUE, RED)) -> Iterator[World]:
             built.plug(vm)
         for name, host in built.hosts.items():
             host.start()
-            host.endpoint.apply(goal_state(name, tenants))
+            host.endpoint.apply(goal_state(name, tenants, settings))
         try:
             yield built
         finally:

@@ -24,11 +24,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pydantic import ValidationError
 
 from lab.controller.catalog import parse_path
 from lab.controller.client import ControllerClient, ControllerUnreachableError
 from lab.controller.controller import Controller, Written
+from lab.controller.refusals import Refused, malformed
 from lab.controller.store import SqliteStore
+from lab.controller.views import render
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, patched
 from lab.southbound.southbound_pb2_grpc import SouthboundStub
@@ -42,6 +45,24 @@ WITHIN_S = 20.0
 def hybrid_cloud() -> list[tuple[str, dict[str, Any]]]:
     """What the lab PUTs for topologies/hybrid-cloud.yml, in order."""
     return [(item["path"], item["body"]) for item in json.loads(INTENT_PATH.read_text())]
+
+
+NETWORK = {
+    "properties": {
+        "addressSpace": {"addressPrefixes": ["10.7.0.0/16"]},
+        "subnets": [{"resourceId": "web", "properties": {"addressPrefix": "10.7.0.0/24"}}],
+    }
+}
+"""A virtual network that a test may spoil, under /virtualNetworks/green."""
+
+
+def interface(
+    address: str | None, subnet: str = "/virtualNetworks/green/subnets/web", **more: Any
+) -> dict[str, Any]:
+    properties = {"privateIPAddress": address, "subnet": {"resourceRef": subnet}}
+    if address is None:
+        properties["privateIPAllocationMethod"] = "Dynamic"
+    return {"properties": {"ipConfigurations": [{"resourceId": "ip", "properties": properties}], **more}}
 
 
 class Authority:
@@ -279,6 +300,39 @@ class Datacenter:
         at = parse_path(path)
         assert at is not None
         return self.controller.delete(at)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """A resource as a GET answers it."""
+        at = parse_path(path)
+        assert at is not None
+        found = self.controller.inventory.find(at)
+        assert found is not None, path
+        return render(*found, self.controller)
+
+    def properties(self, path: str) -> dict[str, Any]:
+        """The same without what all resources have."""
+        return dict(self.get(path)["properties"])
+
+    def refusal(self, path: str, body: Mapping[str, Any]) -> str:
+        """Why a PUT is refused, all complaints."""
+        try:
+            self.put(path, body)
+        except Refused as refused:
+            return "; ".join(complaint.message for complaint in refused.complaints)
+        except ValidationError as error:
+            return "; ".join(complaint.message for complaint in malformed(error).complaints)
+        raise AssertionError(f"{path} is not refused")
+
+    def version(self, node: str) -> int:
+        """Of a node's goal state."""
+        found = self.controller.fleet.node(node)
+        assert found is not None
+        return found.version
+
+    def records(self, node: str, kind: str) -> list[Any]:
+        """One kind of record in a node's goal state."""
+        items = (item for _, item in sorted(self.goal_state(node).items()))
+        return [getattr(item, kind) for item in items if item.WhichOneof("body") == kind]
 
     def observe(self, node: str, report: pb.Report) -> None:
         self.controller.observe(node, report)

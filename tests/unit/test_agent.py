@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,10 +114,12 @@ class RecordingAgent:
     def __init__(self) -> None:
         self.changed = asyncio.Event()
         self.goals: list[GoalState] = []
+        self.touched: list[Collection[str] | None] = []
         self.packets = 0
 
-    async def apply(self, goal: GoalState) -> None:
-        self.goals.append(goal)
+    async def apply(self, goal: GoalState, touched: Collection[str] | None) -> None:
+        self.goals.append(dict(goal))
+        self.touched.append(touched)
         if OTHER.key in goal:
             raise LabError(Problem("HNV-TEST-001", "not this one", place=OTHER.key))
 

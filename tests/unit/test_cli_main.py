@@ -96,6 +96,8 @@ def test_what_the_machine_refuses_is_told_without_a_traceback() -> None:
         (("capture", "hv01:pa0", "--json"), "--write FILE"),
         (("logs", "hv01", "--json", "--follow"), "one of them"),
         (("capture", "hv01"), "hv01:pa0"),
+        (("trace", "blue-web", "blue-app", "--proto", "tcp"), "tcp needs a port"),
+        (("trace", "blue-web", "blue-app", "--port", "80"), "an echo request has no port"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(arguments: tuple[str, ...], helps: str) -> None:
@@ -134,7 +136,7 @@ def test_down_without_a_name_leaves_the_lab_of_another_user(
 def test_every_verb_speaks_json() -> None:
     commands = typer.main.get_command(build()).commands  # type: ignore[attr-defined]
     assert set(commands) == {
-        *("up", "down", "status", "exec", "logs", "capture"),
+        *("up", "down", "status", "exec", "logs", "capture", "trace", "show", "migrate"),
         *("validate", "check", "doctor", "gc", "engine-stop"),
     }
     for name, command in commands.items():

@@ -11,10 +11,25 @@ from typing import Any
 
 import grpc
 import pytest
-from controller_support import WITHIN_S, Authority, FakeAgent, RunningController, agent, hybrid_cloud, running
+from controller_support import (
+    WITHIN_S,
+    Authority,
+    Datacenter,
+    FakeAgent,
+    RunningController,
+    agent,
+    free_port,
+    hybrid_cloud,
+    interface,
+    running,
+)
 
 from lab.controller.client import ControllerClient
+from lab.controller.southbound import create_server
 from lab.southbound import southbound_pb2 as pb
+from lab.southbound.agent import run_agent
+from lab.southbound.identity import NodeIdentity
+from lab.southbound.keys import GoalState
 
 BLUE = "5d0c4d4a-0b1e-4000-8000-0000000000b1"
 RED = "5d0c4d4a-0b1e-4000-8000-0000000000e1"
@@ -341,3 +356,49 @@ def test_a_tenant_that_goes_leaves_nothing(controller: RunningController, api: C
             assert gateway.keys("compartment/") == {f"compartment/{RED}"}
 
     run(scenario)
+
+
+def test_a_snapshot_larger_than_grpcs_own_limit_arrives(tmp_path: Path) -> None:
+    """gRPC refuses messages above 4 MiB unless told otherwise; here one of 18,000 virtual subnets."""
+    lab = Datacenter(tmp_path, hybrid_cloud())
+    subnets = [
+        {
+            "resourceId": f"a-virtual-subnet-{n}",
+            "properties": {"addressPrefix": f"10.{n // 256}.{n % 256}.0/24", "virtualSubnetId": 10_000 + n},
+        }
+        for n in range(18_000)
+    ]
+    space = {"addressPrefixes": ["10.0.0.0/8"]}
+    lab.put("/virtualNetworks/huge", {"properties": {"addressSpace": space, "subnets": subnets}})
+    server = {"resourceRef": "/servers/hv01"}
+    on = "/virtualNetworks/huge/subnets/a-virtual-subnet-0"
+    lab.put("/networkInterfaces/vm", interface("10.0.0.4", on, server=server))
+    goal = lab.goal_state("hv01")
+    assert pb.GoalStateDelta(upserts=goal.values()).ByteSize() > 4 * 1024 * 1024
+
+    class Keeper:
+        def __init__(self) -> None:
+            self.changed = asyncio.Event()
+            self.goal: asyncio.Queue[GoalState] = asyncio.Queue()
+
+        async def apply(self, goal: GoalState, *_touched: object) -> None:
+            self.goal.put_nowait(dict(goal))
+
+        def report(self) -> pb.Report:
+            return pb.Report()
+
+    async def meet() -> GoalState:
+        authority, port, keeper = Authority(tmp_path / "tls"), free_port(), Keeper()
+        southbound = create_server(lab.controller, "127.0.0.1", port, authority.issue("controller"))
+        await southbound.start()
+        identity = NodeIdentity("lab", "hv01", "host", "127.0.0.1")
+        tls = authority.issue("hv01")
+        agent = asyncio.create_task(run_agent(identity, "host", keeper, tls=tls, port=port))
+        try:
+            return await asyncio.wait_for(keeper.goal.get(), WITHIN_S)
+        finally:
+            agent.cancel()
+            await asyncio.gather(agent, return_exceptions=True)
+            await southbound.stop(None)
+
+    assert asyncio.run(meet()) == goal

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from uuid import UUID
 
 import pytest
 
 from lab.datapath.errors import InvalidPolicyError
-from lab.datapath.image import DOMAINS, MAKE_ORDER, domain_numbers, image_of, steps_between
+from lab.datapath.goal import GoalBook, node_of, ports_of
 from lab.datapath.policy import (
+    AclRule,
     CustomerRoute,
     LookupRecord,
     Policy,
     Port,
+    ProviderAddress,
     ProviderMember,
     Subnet,
-    validate,
+    SwitchSettings,
+    TeamMode,
+    UserRoute,
 )
-from lab.datapath.records import NodeAddress, node_address, policy_of
+from lab.datapath.validation import validate
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, record
 
@@ -31,7 +35,11 @@ RECORD = LookupRecord("lookup/5001/10.0.0.4", 5001, IPv4Address("10.0.0.4"), MAC
 ROUTE = CustomerRoute("route", RDID, IPv4Network("10.0.0.0/24"), 5001, None)
 MEMBER = ProviderMember("member", RDID, IPv4Address("192.168.6.10"), False)
 PORT = Port("port/web", 7, 5001, IPv4Address("10.0.0.4"), MAC, gateway=False)
-SOUND = Policy(IPv4Address("192.168.6.10"), 2, (SUBNET,), (RECORD,), (ROUTE,), (MEMBER,), (PORT,))
+USER_ROUTE = UserRoute("user", 5001, IPv4Network("0.0.0.0/0"), IPv4Address("10.0.0.4"), 5001)
+OWN = ProviderAddress("provider-address/192.168.6.10", IPv4Address("192.168.6.10"), 2)
+SOUND = Policy(
+    (OWN,), (2,), SwitchSettings(), (SUBNET,), (RECORD,), (ROUTE,), members=(MEMBER,), ports=(PORT,)
+)
 
 
 def refused(policy: Policy) -> list[tuple[str, str]]:
@@ -64,10 +72,38 @@ def test_a_reserved_vsid_is_refused(vsid: int) -> None:
         ({"subnets": (replace(SUBNET, router_mac=""),)}, ("HNV-POLICY-006", SUBNET.key)),
         ({"ports": (PORT, replace(PORT, key="twin", mac="00:15:5d:0a:00:05"))}, ("HNV-POLICY-007", "twin")),
         ({"ports": (PORT, replace(PORT, key="twin", ifindex=8))}, ("HNV-POLICY-007", "twin")),
+        ({"lookups": (RECORD, replace(RECORD, key="again"))}, ("HNV-POLICY-002", "again")),
+        (
+            {"lookups": (replace(RECORD, customer_address=IPv6Address("fd00::4")),)},
+            ("HNV-POLICY-008", RECORD.key),
+        ),
+        ({"routes": (replace(ROUTE, prefix=IPv6Network("fd00::/64")),)}, ("HNV-POLICY-008", ROUTE.key)),
+        ({"routes": (replace(ROUTE, next_hop=IPv6Address("fd00::4")),)}, ("HNV-POLICY-008", ROUTE.key)),
+        ({"ports": (replace(PORT, customer_address=IPv6Address("fd00::4")),)}, ("HNV-POLICY-008", PORT.key)),
+        ({"ports": (replace(PORT, acl=(AclRule("r", True, True),) * 257),)}, ("HNV-POLICY-009", PORT.key)),
+        ({"ports": (replace(PORT, provider_address=IPv4Address("1.1.1.1")),)}, ("HNV-POLICY-013", PORT.key)),
+        ({"uplinks": (1, 2, 3, 4, 5)}, ("HNV-POLICY-014", "")),
+        ({"provider_addresses": (OWN, replace(OWN, key="again"))}, ("HNV-POLICY-002", "again")),
+        ({"user_routes": (replace(USER_ROUTE, vsid=5999),)}, ("HNV-POLICY-003", USER_ROUTE.key)),
+        ({"user_routes": (replace(USER_ROUTE, next_hop_vsid=5999),)}, ("HNV-POLICY-003", USER_ROUTE.key)),
+        (
+            {"user_routes": (replace(USER_ROUTE, prefix=IPv6Network("::/0")),)},
+            ("HNV-POLICY-008", USER_ROUTE.key),
+        ),
     ],
 )
 def test_one_wrong_thing_is_one_problem(change: dict[str, object], expected: tuple[str, str]) -> None:
     assert refused(replace(SOUND, **change)) == [expected]  # type: ignore[arg-type]
+
+
+def test_a_route_with_an_external_router_needs_no_subnet() -> None:
+    validate(replace(SOUND, routes=(replace(ROUTE, vsid=0, external_router=IPv4Address("192.168.6.20")),)))
+
+
+def test_a_user_route_stays_in_its_routing_domain() -> None:
+    other = replace(SUBNET, key="other", vsid=6001, rdid=OTHER)
+    policy = replace(SOUND, subnets=(SUBNET, other), user_routes=(replace(USER_ROUTE, next_hop_vsid=6001),))
+    assert refused(policy) == [("HNV-POLICY-004", USER_ROUTE.key)]
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -81,6 +117,23 @@ def test_all_problems_are_told_at_once() -> None:
 def goal(*bodies: object) -> GoalState:
     items = [record(body) for body in bodies]  # type: ignore[arg-type]
     return {item.key: item for item in items}
+
+
+def policy_of(state: GoalState, ports: dict[str, int], uplinks: list[int]) -> Policy:
+    """What a goal state means on a node with these interfaces."""
+    draft = GoalBook().draft(state)
+    node = node_of(draft.meaning, uplinks, 0)
+    return Policy(
+        node.provider_addresses,
+        node.uplinks,
+        node.switch,
+        subnets=tuple(item for item in draft.added if isinstance(item, Subnet)),
+        lookups=tuple(item for item in draft.added if isinstance(item, LookupRecord)),
+        routes=tuple(item for item in draft.added if isinstance(item, CustomerRoute)),
+        user_routes=tuple(item for item in draft.added if isinstance(item, UserRoute)),
+        members=tuple(item for item in draft.added if isinstance(item, ProviderMember)),
+        ports=tuple(ports_of(draft.meaning, ports, {}).values()),
+    )
 
 
 WIRE = goal(
@@ -103,8 +156,8 @@ WIRE = goal(
 
 
 def test_records_become_policy() -> None:
-    policy = policy_of(WIRE, {"web": 7}, uplink=2)
-    assert (policy.provider_address, policy.uplink) == (IPv4Address("192.168.6.10"), 2)
+    policy = policy_of(WIRE, {"web": 7}, [2])
+    assert (policy.provider_addresses, policy.uplinks) == ((OWN,), (2,))
     assert policy.subnets == (SUBNET,)
     assert policy.lookups == (RECORD,)
     assert [(str(route.prefix), route.next_hop) for route in policy.routes] == [
@@ -116,27 +169,66 @@ def test_records_become_policy() -> None:
 
 
 def test_a_compartments_port_is_a_gateway() -> None:
-    (port,) = policy_of(WIRE, {"compartment/x": 9}, uplink=2).ports
+    (port,) = policy_of(WIRE, {"compartment/x": 9}, [2]).ports
     assert port.gateway
 
 
-def test_the_nodes_own_address() -> None:
-    assert node_address(WIRE) == NodeAddress(IPv4Address("192.168.6.10"), 24, IPv4Address("192.168.6.1"))
-    assert node_address({}) is None
+def test_a_provider_address_is_carried_by_its_home_or_by_the_first_that_lives() -> None:
+    two = goal(
+        pb.ProviderAddress(address="1.2.3.5", prefix_length=24, uplink=1),
+        pb.ProviderAddress(address="1.2.3.4", prefix_length=24),
+    )
+    for uplinks, expected in (([7, 8], [7, 8]), ([7, 0], [7, 7]), ([0, 8], [8, 8]), ([0, 0], [0, 0])):
+        policy = policy_of(two, {}, uplinks)
+        assert [str(own.address) for own in policy.provider_addresses] == ["1.2.3.4", "1.2.3.5"]
+        assert [own.uplink_ifindex for own in policy.provider_addresses] == expected
+        assert policy.uplinks == tuple(filter(None, uplinks))
 
 
-def test_two_provider_addresses_are_refused() -> None:
-    two = goal(pb.ProviderAddress(address="1.2.3.4"), pb.ProviderAddress(address="1.2.3.5"))
+def test_settings_have_words() -> None:
+    words = pb.SwitchSettings(
+        encapsulation="vxlan", dscp="uniform", team_mode="dynamic", external_router=True
+    )
+    switch = policy_of(goal(words), {}, []).switch
+    assert (switch.vxlan, switch.dscp_uniform, switch.external_router) == (True, True, True)
+    assert switch.team is TeamMode.DYNAMIC
+    plain = policy_of({}, {}, []).switch
+    assert (plain.vxlan, plain.dscp_uniform, plain.external_router) == (False, False, False)
+    assert plain.team is TeamMode.PORT
+
+
+def test_a_ports_rules_are_its_lists_in_order() -> None:
+    lists = [
+        pb.AccessControlList(id=name, rules=[pb.AclRule(id=f"{name}{n}", deny=n == 1) for n in (1, 2)])
+        for name in ("web", "subnet")
+    ]
+    port = pb.Port(interface_id="web", vsid=5001, customer_address="fd00::4", mac=MAC, forwarding=True)
+    port.access_control_lists.extend(["subnet", "web"])
+    (read,) = policy_of(goal(*lists, port), {"web": 7}, []).ports
+    assert [rule.id for rule in read.acl] == ["subnet1", "subnet2", "web1", "web2"]
+    assert [rule.deny for rule in read.acl] == [True, False, True, False]
+    assert read.forwarding
+
+
+def test_a_list_that_is_not_there_is_its_ports_fault() -> None:
+    port = pb.Port(interface_id="web", vsid=5001, customer_address="10.0.0.4", mac=MAC)
+    port.access_control_lists.append("none")
     with pytest.raises(InvalidPolicyError) as raised:
-        node_address(two)
-    assert raised.value.problems[0].place == "provider-address/1.2.3.5"
+        policy_of(goal(port), {"web": 7}, [])
+    assert [(p.code, p.place) for p in raised.value.problems] == [("HNV-POLICY-015", "port/web")]
 
 
 @pytest.mark.parametrize(
     "body",
     [
         pb.LookupRecord(vsid=5001, customer_address="10.0.0", mac=MAC, provider_address="1.2.3.4"),
-        pb.LookupRecord(vsid=5001, customer_address="fd00::1", mac=MAC, provider_address="1.2.3.4"),
+        pb.LookupRecord(vsid=5001, customer_address="10.0.0.4", mac=MAC, provider_address="fd00::1"),
+        pb.SwitchSettings(encapsulation="geneve"),
+        pb.SwitchSettings(dscp="some"),
+        pb.SwitchSettings(team_mode="lacp"),
+        pb.UserRoute(vsid=5001, prefix="10.0.0.1/24"),
+        pb.AccessControlList(id="x", rules=[pb.AclRule(protocol=256)]),
+        pb.AccessControlList(id="x", rules=[pb.AclRule(source_port_first=9, source_port_last=8)]),
         pb.CustomerRoute(rdid=str(RDID), prefix="10.0.0.1/24", vsid=5001),
         pb.CustomerRoute(rdid="blue", prefix="10.0.0.0/24", vsid=5001),
         pb.ProviderMember(rdid=str(RDID), provider_address=""),
@@ -145,25 +237,34 @@ def test_two_provider_addresses_are_refused() -> None:
 def test_a_field_that_cannot_be_read_is_its_records_fault(body: object) -> None:
     bad = goal(body)
     with pytest.raises(InvalidPolicyError) as raised:
-        policy_of(bad, {}, uplink=0)
+        policy_of(bad, {}, [])
     assert [problem.place for problem in raised.value.problems] == list(bad)
 
 
-# -- content of the maps
+# -- changes of a goal state
 
 
-def test_numbers_of_routing_domains_are_kept_and_the_smallest_is_free() -> None:
-    current = {RDID.bytes: (3).to_bytes(4, "little"), UUID(int=9).bytes: (1).to_bytes(4, "little")}
-    assert domain_numbers(current, {RDID, OTHER}) == {RDID: 3, OTHER: 2}, "1 is still in use"
-    assert domain_numbers({}, {RDID, OTHER}) == {RDID: 1, OTHER: 2}
+def test_only_what_differs_is_read_again() -> None:
+    book = GoalBook()
+    book.commit(book.draft(WIRE))
+    again = {key: pb.Record.FromString(item.SerializeToString()) for key, item in WIRE.items()}
+    assert book.draft(again).readings == {}, "equal records in new objects, as a snapshot brings them"
+    moved = pb.LookupRecord()
+    moved.CopyFrom(WIRE[RECORD.key].lookup_record)
+    moved.provider_address = "192.168.6.11"
+    changed = WIRE | goal(moved)
+    draft = book.draft(changed)
+    assert (draft.removed, draft.added) == (
+        [RECORD],
+        [replace(RECORD, provider_address=IPv4Address("192.168.6.11"))],
+    )
+    assert book.draft(changed, touched={RECORD.key}) == draft
+    assert draft.meaning is book.meaning
 
 
-def test_steps_lead_from_one_content_to_the_other() -> None:
-    empty = {name: {} for name in MAKE_ORDER}
-    image = image_of(SOUND, {RDID: 1})
-    steps = steps_between(empty, image)
-    assert [step.map_name for step in steps] == list(MAKE_ORDER)
-    assert steps_between(image, image) == []
-    back = [step.map_name for step in steps_between(image, empty)]
-    assert back == list(reversed(MAKE_ORDER))
-    assert back[-1] == DOMAINS
+def test_a_record_that_goes_takes_what_it_meant() -> None:
+    book = GoalBook()
+    book.commit(book.draft(WIRE))
+    book.commit(book.draft({}))
+    assert (book.meaning.addresses, book.meaning.ports) == ({}, {})
+    assert len(book.draft(WIRE).added) == 5

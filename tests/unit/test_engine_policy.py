@@ -12,6 +12,7 @@ import pytest
 from lab.controller.client import (
     ControllerClient,
     ControllerUnreachableError,
+    InvalidResourceError,
     NodeStatus,
     ResourceNotFoundError,
     TenantLink,
@@ -40,6 +41,7 @@ class Nc:
     peers: dict[tuple[str, str], TenantLink] = field(default_factory=dict)
     goal_states: dict[str, dict[str, Any]] = field(default_factory=dict)
     silent_for: int = 0
+    holder: dict[str, str] = field(default_factory=dict)
 
     def get(self, path: str) -> dict[str, Any]:
         if path not in self.resources:
@@ -47,6 +49,8 @@ class Nc:
         return {"etag": self.resources[path][0]}
 
     def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        if self.holder.setdefault(body.get("address", path), path) != path:
+            raise InvalidResourceError(Problem("HNV-NC-400", f"{path}: held already"), 400, {})
         old = self.resources.get(path, ("", None))
         if old[1] != body:
             self.resources[path] = (f"{old[0]}+", body)
@@ -54,6 +58,7 @@ class Nc:
 
     def delete(self, path: str) -> bool:
         self.deleted.append(path)
+        self.holder = {what: owner for what, owner in self.holder.items() if owner != path}
         return self.resources.pop(path, None) is not None
 
     def list(self, _path: str) -> list[Any]:
@@ -111,6 +116,22 @@ def test_what_is_changed_is_counted() -> None:
     nc = Nc()
     policy.put_intent(nc.client, [("/a/1", {"x": 1}), ("/a/2", {"x": 1})], ())
     assert policy.put_intent(nc.client, [("/a/1", {"x": 2}), ("/a/2", {"x": 1})], ()) == 1
+
+
+def test_a_renamed_vm_gets_the_address_that_the_old_one_still_held() -> None:
+    nc = Nc()
+    policy.put_intent(nc.client, [("/networkInterfaces/old", {"address": "10.0.0.4"})], ())
+    wanted = [("/networkInterfaces/new", {"address": "10.0.0.4"})]
+    assert policy.put_intent(nc.client, wanted, ["/networkInterfaces/old"]) == 2
+    assert [*nc.resources] == ["/networkInterfaces/new"]
+
+
+def test_what_nothing_cures_is_refused_in_its_own_words() -> None:
+    nc = Nc(holder={"10.0.0.4": "/networkInterfaces/somebody-elses"})
+    wanted = [("/networkInterfaces/new", {"address": "10.0.0.4"}), ("/networkInterfaces/other", {})]
+    with pytest.raises(InvalidResourceError, match="/networkInterfaces/new: held"):
+        policy.put_intent(nc.client, wanted, ())
+    assert "/networkInterfaces/other" in nc.resources
 
 
 def test_what_is_no_longer_wanted_goes_and_what_refers_to_it_goes_first() -> None:

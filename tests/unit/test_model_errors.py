@@ -61,7 +61,7 @@ WRONG = [
     ("vip: 203.0.113.10", "vip: 203.0.113.1", Code.VIP, "vip", "not its first"),
     ("  gw01: {capacity-kbps: 1000000}", "  gw01: {}\n  gw02: {}", Code.GATEWAY_COUNT, "gw02", "one gateway"),
     ("  hv02:\n", "  hv02:\n  hv01: {}\n", Code.DUPLICATE_KEY, "  ^hv01: {}\ngateways", "line 12"),
-    ("  hv02:\n", "  hv02: {memory: 4}\n", Code.UNKNOWN_KEY, "memory", "no keys"),
+    ("  hv02:\n", "  hv02: {memory: 4}\n", Code.UNKNOWN_KEY, "memory", "uplinks"),
     ("  hv02:\n", "  hv02:\n  tor: {}\n", Code.DUPLICATE_NODE, "tor", "fabric / router"),
     ("      blue-pc: {", "      red-web: {", Code.DUPLICATE_NODE, "      red-web: {address", "tenants / red"),
     ("host: hv01, subnet: web", "host: hv1, subnet: web", Code.REFERENCE, "blue-web: {", "`hv01`"),

@@ -1,4 +1,4 @@
-"""The intent of the hybrid cloud: as checked by hand, complete, and in an order in which it can be PUT."""
+"""The intent of our labs: as checked by hand, complete, and in an order in which it can be PUT."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lab.controller.catalog import parse_path
 from lab.model.loader import load, parse_topology
 from lab.model.resolve import resolve
-from lab.plan.intent import Resource, intent
+from lab.plan.intent import intent
+from lab.plan.resources import Resource
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden" / "plan_intent_hybrid-cloud.json"
-HYBRID_CLOUD = intent(resolve(load(ROOT / "topologies" / "hybrid-cloud.yml")))
+LABS = ("hybrid-cloud", "virtual-switch", "external-router")
+
+
+def of_file(name: str) -> list[Resource]:
+    """The intent of one of our topologies."""
+    return intent(resolve(load(ROOT / "topologies" / f"{name}.yml")))
+
+
+HYBRID_CLOUD = of_file("hybrid-cloud")
 
 
 def references(value: Any) -> Iterator[str]:
@@ -40,24 +50,28 @@ def resources(path: str, body: dict[str, Any]) -> Iterator[str]:
                 yield from resources(f"{path}/{key}/{child['resourceId']}", child)
 
 
-def test_the_intent_is_what_was_checked_by_hand() -> None:
-    text = json.dumps([{"path": path, "body": body} for path, body in HYBRID_CLOUD], indent=2) + "\n"
+@pytest.mark.parametrize("name", ["hybrid-cloud", "virtual-switch"])
+def test_the_intent_is_what_was_checked_by_hand(name: str) -> None:
+    golden = ROOT / "tests" / "golden" / f"plan_intent_{name}.json"
+    text = json.dumps([{"path": path, "body": body} for path, body in of_file(name)], indent=2) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(text)
-    assert text == GOLDEN.read_text(), "UPDATE_GOLDEN=1 rewrites the file; then read its difference"
+        golden.write_text(text)
+    assert text == golden.read_text(), "UPDATE_GOLDEN=1 rewrites the file; then read its difference"
 
 
-def test_whatever_is_referred_to_came_before() -> None:
+@pytest.mark.parametrize("name", LABS)
+def test_whatever_is_referred_to_came_before(name: str) -> None:
     known: set[str] = set()
-    for path, body in HYBRID_CLOUD:
+    for path, body in of_file(name):
         assert path.endswith(f"/{body['resourceId']}")
         known |= set(resources(path, body))
         assert set(references(body)) <= known, path
 
 
-def test_the_controller_reads_every_body_whole() -> None:
+@pytest.mark.parametrize("name", LABS)
+def test_the_controller_reads_every_body_whole(name: str) -> None:
     """Nothing that we send is a field that the controller does not know."""
-    for path, body in HYBRID_CLOUD:
+    for path, body in of_file(name):
         place = parse_path(path)
         assert place is not None, path
         read = place.collection.model.model_validate(body)
@@ -143,3 +157,90 @@ tenants:
     paths = [path for path, _ in intent(resolve(parse_topology(text, "inner.yml", Path("/nowhere"))))]
     assert [path for path in paths if "ateway" in path] == []
     assert "/networkInterfaces/blue-web" in paths
+
+
+def properties(name: str, path: str, old: str = "", new: str = "") -> dict[str, Any]:
+    """The properties that one resource of a topology is PUT with, after a change to the file."""
+    file = ROOT / "topologies" / f"{name}.yml"
+    text = file.read_text()
+    assert old in text
+    changed = parse_topology(text.replace(old, new, 1), file.name, file.parent)
+    found: dict[str, Any] = dict(intent(resolve(changed)))[path]["properties"]
+    return found
+
+
+def test_how_the_virtual_networks_are_carried_is_one_resource() -> None:
+    path = "/virtualNetworkManager/configuration"
+    assert properties("external-router", path) == {
+        "networkVirtualizationProtocol": "NVGRE",
+        "dscpMode": "pipe",
+        "useExternalRouter": True,
+    }
+    vxlan = properties("virtual-switch", path, "encapsulation: nvgre", "encapsulation: vxlan")
+    assert (vxlan["networkVirtualizationProtocol"], vxlan["dscpMode"]) == ("VXLAN", "uniform")
+
+
+def test_an_access_control_list_is_written_as_microsoft_does() -> None:
+    rules = properties("virtual-switch", "/accessControlLists/blue.db")["aclRules"]
+    assert [rule["resourceId"] for rule in rules] == ["app", "trace", "ping", "rest", "answers-only"]
+    assert rules[0]["properties"] == {
+        "protocol": "TCP",
+        "sourceAddressPrefix": "10.1.1.0/24",
+        "destinationAddressPrefix": "*",
+        "sourcePortRange": "0-65535",
+        "destinationPortRange": "5432",
+        "action": "Allow",
+        "type": "Inbound",
+        "logging": "Disabled",
+        "priority": 100,
+    }
+    assert rules[1]["properties"]["destinationPortRange"] == "33434-33534"
+    denied = rules[3]["properties"]
+    assert (denied["protocol"], denied["action"], denied["logging"]) == ("All", "Deny", "Enabled")
+    own = properties(
+        "virtual-switch", "/networkInterfaces/blue-fw", "forwarding: true", "forwarding: true, acl: db"
+    )
+    (configuration,) = own["ipConfigurations"]
+    assert configuration["properties"]["accessControlList"] == {"resourceRef": "/accessControlLists/blue.db"}
+
+
+def test_routes_of_a_subnet_are_a_route_table() -> None:
+    (dropped,) = properties("virtual-switch", "/routeTables/blue.web")["routes"]
+    assert dropped["properties"] == {"addressPrefix": "10.1.2.0/24", "nextHopType": "None"}
+    (routed,) = properties("virtual-switch", "/routeTables/blue.app")["routes"]
+    assert routed["properties"]["nextHopType"] == "VirtualAppliance"
+    assert routed["properties"]["nextHopIpAddress"] == "10.1.3.4"
+    subnets = properties("virtual-switch", "/virtualNetworks/blue")["subnets"]
+    tables = [subnet["properties"].get("routeTable") for subnet in subnets]
+    assert tables == [
+        {"resourceRef": "/routeTables/blue.web"},
+        {"resourceRef": "/routeTables/blue.app"},
+        {"resourceRef": "/routeTables/blue.db"},
+        None,
+    ]
+
+
+def test_a_port_says_what_it_lets_through() -> None:
+    settings = properties("virtual-switch", "/networkInterfaces/blue-web1")["portSettings"]
+    assert settings["stormLimit"] == 200
+    assert settings["dhcpGuardEnabled"] is settings["routerGuardEnabled"] is True
+    open_port = properties(
+        "virtual-switch", "/networkInterfaces/blue-web1", "storm-limit: 200", "router-guard: false"
+    )["portSettings"]
+    assert (open_port["routerGuardEnabled"], "stormLimit" in open_port) == (False, False)
+    limits = properties("virtual-switch", "/networkInterfaces/blue-db")["portSettings"]["qosSettings"]
+    assert limits == {"outboundMaximumMbps": 50, "inboundMaximumMbps": 50}
+
+
+def test_an_appliance_is_an_interface_on_no_server() -> None:
+    found = properties("virtual-switch", "/networkInterfaces/blue-partner")
+    assert found["partnerProviderAddress"] == "192.168.6.200"
+    assert found["privateMacAddress"] == "00155D010014"
+    assert "server" not in found
+
+
+def test_a_host_says_what_its_uplinks_are() -> None:
+    found = properties("virtual-switch", "/servers/hv01")
+    assert (found["uplinkCount"], found["teamMode"], found["uplinkMbps"]) == (2, "hash", 1000)
+    assert [item["resourceId"] for item in found["networkInterfaces"]] == ["pa0", "pa1"]
+    assert "uplinkMbps" not in properties("external-router", "/servers/hv01")

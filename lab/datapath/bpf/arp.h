@@ -26,13 +26,15 @@ struct arp_frame {
 static __always_inline int arp_check(const struct hnv_vport *port, const struct arp_frame *frame)
 {
 	const struct arp_ip4 *arp = &frame->arp;
+	struct hnv_addr sender = addr_from_ip4(arp->sender_ip);
+	__u8 foreign;
 
 	if (arp->hardware != bpf_htons(1) || arp->protocol != bpf_htons(ETH_P_IP) ||
 	    arp->hardware_len != ETH_ALEN || arp->protocol_len != 4)
 		return -HNV_DROP_ARP_MALFORMED;
 	/* 0.0.0.0: an address probe (RFC 5227 §2.1.1) */
 	if (!mac_equal(arp->sender_mac, port->mac.byte) ||
-	    (arp->sender_ip && spoof_check(port, arp->sender_ip)))
+	    (arp->sender_ip && spoof_check(port, &sender, false, &foreign)))
 		return -HNV_DROP_ARP_SPOOF;
 	/* A reply would speak for others; asking for one's own address is an announcement or a probe of it. */
 	if (arp->operation != bpf_htons(1) || addr_is_ip4(&port->ca, arp->target_ip))
@@ -40,15 +42,23 @@ static __always_inline int arp_check(const struct hnv_vport *port, const struct 
 	return 0;
 }
 
-static __always_inline int arp_answer(struct __sk_buff *skb, struct pass *pass, const struct hnv_vport *port,
-				      const struct hnv_subnet *subnet)
+__noinline int arp_answer(struct __sk_buff *skb, struct pass *pass)
 {
+	const struct hnv_vport *port;
+	const struct hnv_subnet *subnet;
 	const struct hnv_lookup *record;
 	struct arp_frame frame;
+	struct hnv_addr target;
 	struct arp_ip4 asked;
 	struct hnv_mac mac;
 	int error;
 
+	if (!pass)
+		return -HNV_DROP_PORT_BLOCKED;
+	port = vport_find(pass->port);
+	subnet = subnet_find(pass->vsid);
+	if (!port || !subnet)
+		return -HNV_DROP_PORT_BLOCKED;
 	if (bpf_skb_load_bytes(skb, 0, &frame, sizeof(frame)))
 		return -HNV_DROP_ARP_MALFORMED;
 	error = arp_check(port, &frame);
@@ -56,10 +66,11 @@ static __always_inline int arp_answer(struct __sk_buff *skb, struct pass *pass, 
 		return error;
 
 	asked = frame.arp;
-	if (addr_is_ip4(&subnet->router, asked.target_ip)) {
+	target = addr_from_ip4(asked.target_ip);
+	if (addr_equal(&subnet->router, &target)) {
 		mac = subnet->router_mac;
 	} else {
-		record = lookup_find(pass->vsid, addr_from_ip4(asked.target_ip));
+		record = lookup_find(pass->vsid, &target);
 		if (!record)
 			return -HNV_DROP_ARP_UNKNOWN;
 		mac = record->mac;
@@ -73,5 +84,5 @@ static __always_inline int arp_answer(struct __sk_buff *skb, struct pass *pass, 
 	frame.arp.target_ip = asked.sender_ip;
 	if (bpf_skb_store_bytes(skb, 0, &frame, sizeof(frame), 0))
 		return -HNV_DROP_ARP_MALFORMED;
-	return redirect_to(skb, pass, HNV_VPORT_OUT, pass->vsid, skb->ifindex);
+	return redirect_to(skb, pass, HNV_VPORT_OUT, pass->vsid, pass->port);
 }

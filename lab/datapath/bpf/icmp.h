@@ -1,75 +1,140 @@
-/* What the distributed router says to a VM: echo replies and errors (RFC 792, RFC 1812 §4.3). */
+/* What the distributed router says: echo replies and errors (RFC 792 and 1812 §4.3, RFC 4443). */
 #pragma once
 
-#include "csum.h"
-#include "drop.h"
-#include "parse.h"
+#include "length.h"
+#include "storm.h"
+#include "tunnel.h"
 
-#define ICMP_REPLY_TTL 64
+#define ICMP_ECHOREPLY 0
+#define ICMP_DEST_UNREACH 3
+#define ICMP_ECHO 8
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_TIMESTAMP 13
+#define ICMP_TIMESTAMPREPLY 14
+#define ICMP_NET_UNREACH 0
+#define ICMP_HOST_UNREACH 1
+#define ICMP_PORT_UNREACH 3
+#define ICMP_FRAG_NEEDED 4
+#define ICMP_EXC_TTL 0
+#define ICMP6_UNREACHABLE 1
+#define ICMP6_PACKET_TOO_BIG 2
+#define ICMP6_TIME_EXCEEDED 3
+#define ICMP6_ECHO 128
+#define ICMP6_ECHO_REPLY 129
+#define ICMP6_REDIRECT 137
+#define ICMP6_NO_ROUTE 0
+#define ICMP6_ADDRESS_UNREACHABLE 3
+#define ICMP6_PORT_UNREACHABLE 4
+
+#define ICMP_TTL 64
 #define ICMP_ERROR_TOS 0xc0             /* precedence "internetwork control" (RFC 1812 §4.3.2.5) */
 #define ICMP_QUOTED_L4 20               /* RFC 792 wants 8; a TCP header lets the sender find its connection */
-#define ICMP_QUOTE_MAX (60 + ICMP_QUOTED_L4)
+#define ICMP4_QUOTE_MAX (60 + ICMP_QUOTED_L4)
+#define ICMP6_QUOTED 48                 /* behind the fixed header; RFC 4443 allows up to 1280 octets in all */
+#define ICMP6_QUOTE_MAX (sizeof(struct ipv6hdr) + ICMP6_QUOTED)
 
 struct icmp_header {
 	__u8 type;
 	__u8 code;
 	__sum16 check;
-	__be16 id;
-	__be16 sequence_or_mtu;
+	union {
+		struct {
+			__be16 id;
+			__be16 sequence_or_mtu;
+		};
+		__be32 mtu6;
+	};
 };
 
-struct icmp_error_message {
-	struct ethhdr eth;
-	struct iphdr ip;
-	struct icmp_header icmp;
-	__u8 quote[ICMP_QUOTE_MAX];
-} __attribute__((packed));
-
-#define ICMP_ERROR_HEADERS (sizeof(struct icmp_error_message) - ICMP_QUOTE_MAX)
-
-/* Answer an echo request to one of the router's addresses by turning it round. Later fragments have no ICMP
- * header: they are turned round as they are, and the VM puts the reply together. */
-static __always_inline int icmp_echo_reply(struct __sk_buff *skb, struct pass *pass)
+/* An echo reply or an error, as a distributed router sends them. */
+static __always_inline bool icmp_is_routers(const struct pass *pass)
 {
-	struct frame frame = pass->frame;
-	__u32 l4 = sizeof(frame.eth) + frame.ip.ihl * 4;
-	__u8 ttl_before = frame.ip.ttl;
-	struct icmp_header icmp;
+	__u8 type = pass->icmp_type;
 
-	if (!ip4_is_later_fragment(&frame.ip)) {
-		__u16 before = bpf_htons(ICMP_ECHO << 8), after = bpf_htons(ICMP_ECHOREPLY << 8);
-
-		if (bpf_skb_load_bytes(skb, l4, &icmp, sizeof(icmp)))
-			return -HNV_DROP_MALFORMED;
-		if (icmp.type != ICMP_ECHO || icmp.code)
-			return -HNV_DROP_ROUTER_LOCAL;
-		icmp.type = ICMP_ECHOREPLY;
-		icmp.check = csum_replace(icmp.check, before, after);
-		if (bpf_skb_store_bytes(skb, l4, &icmp, sizeof(icmp), 0))
-			return -HNV_DROP_MALFORMED;
-	}
-	__builtin_memcpy(frame.eth.h_dest, pass->frame.eth.h_source, ETH_ALEN);
-	__builtin_memcpy(frame.eth.h_source, pass->frame.eth.h_dest, ETH_ALEN);
-	frame.ip.saddr = pass->frame.ip.daddr;
-	frame.ip.daddr = pass->frame.ip.saddr;
-	frame.ip.ttl = ICMP_REPLY_TTL;
-	frame.ip.check = csum_replace(frame.ip.check, bpf_htons(ttl_before << 8), bpf_htons(ICMP_REPLY_TTL << 8));
-	if (frame_store(skb, &frame))
-		return -HNV_DROP_MALFORMED;
-	return redirect_to(skb, pass, HNV_VPORT_OUT, pass->vsid, skb->ifindex);
+	if (!pass_is_icmp(pass) || pass->is_later_fragment)
+		return false;
+	if (pass->ip_version == 4)
+		return type == ICMP_ECHOREPLY || type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED;
+	return type == ICMP6_ECHO_REPLY || (type >= ICMP6_UNREACHABLE && type <= ICMP6_TIME_EXCEEDED);
 }
 
-/* No error about an error, a later fragment (RFC 1812 §4.3.2.7) or a sender that cannot be reached. */
-static __always_inline bool icmp_error_is_due(struct __sk_buff *skb, const struct iphdr *ip)
+/* Send what the packet has become back to where it came from: a port, or the PA of a host that does not route. */
+static __always_inline int icmp_send(struct __sk_buff *skb, struct pass *pass)
 {
-	__u8 type;
+	const struct hnv_settings *settings;
+	__u32 hash, uplink;
 
-	if (ip4_is_later_fragment(ip) || !ip->saddr || !ip4_is_unicast(ip->saddr))
+	if (pass->port)
+		return redirect_to(skb, pass, HNV_VPORT_OUT, pass->vsid, pass->port);
+	settings = settings_get();
+	if (!settings)
+		return -HNV_DROP_NO_UPLINK;
+	hash = flow_hash(pass);
+	uplink = team_uplink(settings, pass, hash);
+	if (!uplink)
+		return -HNV_DROP_NO_UPLINK;
+	pass->next_pa = pass->peer_pa;
+	pass->next_vsid = pass->vsid;
+	return tunnel_send(skb, pass, hash, uplink);
+}
+
+/* Answer an echo request to one of the router's addresses by turning it round. Later fragments have no ICMP
+ * header: they are turned round as they are, and the sender puts the reply together. */
+__noinline int icmp_echo_reply(struct __sk_buff *skb, struct pass *pass)
+{
+	__u8 request, reply;
+	struct hnv_mac asker;
+
+	if (!pass)
+		return -HNV_DROP_ROUTER_LOCAL;
+	request = pass->ip_version == 4 ? ICMP_ECHO : ICMP6_ECHO;
+	reply = pass->ip_version == 4 ? ICMP_ECHOREPLY : ICMP6_ECHO_REPLY;
+	if (!pass->is_later_fragment) {
+		struct icmp_header icmp;
+
+		if (pass->l4_len < sizeof(icmp) || bpf_skb_load_bytes(skb, pass->l4_offset, &icmp, sizeof(icmp)))
+			return -HNV_DROP_MALFORMED;
+		if (icmp.type != request || icmp.code)
+			return -HNV_DROP_ROUTER_LOCAL;
+		icmp.type = reply;
+		icmp.check = csum_replace(icmp.check, bpf_htons(request << 8), bpf_htons(reply << 8));
+		if (bpf_skb_store_bytes(skb, pass->l4_offset, &icmp, sizeof(icmp), 0))
+			return -HNV_DROP_MALFORMED;
+	}
+	asker = mac_of(pass->frame.eth.h_source);
+	__builtin_memcpy(pass->frame.eth.h_source, pass->frame.eth.h_dest, ETH_ALEN);
+	__builtin_memcpy(pass->frame.eth.h_dest, asker.byte, ETH_ALEN);
+	if (pass->ip_version == 4) {
+		struct iphdr *ip = &pass->frame.ip4;
+		__be32 source = ip->saddr;
+
+		ip->check = csum_replace(ip->check, bpf_htons(ip->ttl << 8), bpf_htons(ICMP_TTL << 8));
+		ip->ttl = ICMP_TTL;
+		ip->saddr = ip->daddr;
+		ip->daddr = source;
+	} else {
+		__builtin_memcpy(&pass->frame.ip6.saddr, &pass->destination, sizeof(pass->destination));
+		__builtin_memcpy(&pass->frame.ip6.daddr, &pass->source, sizeof(pass->source));
+		pass->frame.ip6.hop_limit = ICMP_TTL;
+	}
+	if (frame_store(skb, pass))
+		return -HNV_DROP_MALFORMED;
+	return icmp_send(skb, pass);
+}
+
+/* No error about an error, a later fragment (RFC 1812 §4.3.2.7), what went to many, or to a sender that cannot be
+ * reached (RFC 4443 §2.4 e). */
+static __always_inline bool icmp_error_is_due(const struct pass *pass)
+{
+	__u8 type = pass->icmp_type;
+
+	if (!pass->may_answer || pass->is_flood || pass->is_later_fragment || !pass->ip_version ||
+	    addr_is_many(&pass->source) || addr_is_ip4(&pass->source, 0) || addr_is_zero(&pass->source))
 		return false;
-	if (ip->protocol != IPPROTO_ICMP)
+	if (!pass_is_icmp(pass))
 		return true;
-	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr) + ip->ihl * 4, &type, sizeof(type)))
-		return false;
+	if (pass->ip_version == 6)
+		return type >= ICMP6_ECHO && type != ICMP6_REDIRECT;
 	return type == ICMP_ECHO || type == ICMP_ECHOREPLY || type == ICMP_TIMESTAMP || type == ICMP_TIMESTAMPREPLY;
 }
 
@@ -83,50 +148,10 @@ static __always_inline int icmp_resize(struct __sk_buff *skb, __u32 len)
 	return bpf_skb_adjust_room(skb, (__s32)(len - skb->len), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
 }
 
-/* Turn the frame into the error that `pass` owes its sender, from the ingress subnet's router.
- *
- * Returns TC_ACT_REDIRECT; anything else: no error can be sent, the frame is only dropped. A frame whose
- * checksum the sender left to the device keeps that mark: its receiver, the sender itself, does not look at it.
- */
-static __always_inline int icmp_error(struct __sk_buff *skb, struct pass *pass)
+/* The frame becomes the first `len` octets of a message. */
+static __always_inline int icmp_replace(struct __sk_buff *skb, struct pass *pass, const void *message, __u32 len)
 {
-	const struct hnv_subnet *subnet = subnet_find(pass->vsid);
-	const struct iphdr *ip = &pass->frame.ip;
-	struct icmp_error_message message __attribute__((aligned(8))) = {};
-	__u32 quoted = ip->ihl * 4 + ICMP_QUOTED_L4, available = bpf_ntohs(ip->tot_len);
-	__u32 len;
-
-	if (!subnet || !icmp_error_is_due(skb, ip))
+	if (icmp_resize(skb, len) || bpf_skb_store_bytes(skb, 0, message, len, 0))
 		return -1;
-	if (quoted > available)
-		quoted = available;
-	if (quoted < IP4_MIN_HEADER_LEN || quoted > ICMP_QUOTE_MAX)
-		return -1;
-	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), message.quote, quoted))
-		return -1;
-
-	__builtin_memcpy(message.eth.h_dest, pass->frame.eth.h_source, ETH_ALEN);
-	__builtin_memcpy(message.eth.h_source, subnet->router_mac.byte, ETH_ALEN);
-	message.eth.h_proto = bpf_htons(ETH_P_IP);
-	message.ip.version = 4;
-	message.ip.ihl = sizeof(message.ip) / 4;
-	message.ip.tos = ICMP_ERROR_TOS;
-	message.ip.tot_len = bpf_htons(sizeof(message.ip) + sizeof(message.icmp) + quoted);
-	message.ip.frag_off = bpf_htons(IP4_DONT_FRAGMENT);
-	message.ip.ttl = ICMP_REPLY_TTL;
-	message.ip.protocol = IPPROTO_ICMP;
-	message.ip.saddr = subnet->router.word[3];
-	message.ip.daddr = ip->saddr;
-	message.ip.check = csum_ip4((void *)&message.ip);
-	message.icmp.type = pass->error.type;
-	message.icmp.code = pass->error.code;
-	message.icmp.sequence_or_mtu = bpf_htons(pass->error.mtu);
-	/* What is not quoted is zero and adds nothing to the sum. */
-	message.icmp.check = csum_fold(bpf_csum_diff(NULL, 0, (void *)&message.icmp,
-							sizeof(message.icmp) + sizeof(message.quote), 0));
-
-	len = ICMP_ERROR_HEADERS + quoted;
-	if (icmp_resize(skb, len) || bpf_skb_store_bytes(skb, 0, &message, len, 0))
-		return -1;
-	return redirect_to(skb, pass, HNV_VPORT_OUT, pass->vsid, skb->ifindex);
+	return icmp_send(skb, pass);
 }

@@ -2,14 +2,13 @@
 #pragma once
 
 #include "gso.h"
-#include "pass.h"
 
 /* Length of the largest packet, from its IP header on, that will be on the wire. */
 static __always_inline __u32 mtu_packet_len(struct __sk_buff *skb, const struct pass *pass)
 {
 	if (!pass->gso_size)
 		return skb->len - sizeof(struct ethhdr);
-	return gso_headers_len(skb, sizeof(struct ethhdr), &pass->frame.ip) + pass->gso_size;
+	return gso_headers_len(skb, pass) + pass->gso_size;
 }
 
 /* 0: it fits. The sender of a packet that does not is told the size that would, whether DF was set or not:
@@ -24,6 +23,6 @@ static __always_inline int mtu_check(struct __sk_buff *skb, struct pass *pass, _
 	if (mtu_packet_len(skb, pass) + overhead <= mtu &&
 	    skb->len - sizeof(struct ethhdr) + overhead <= 0xffff)
 		return 0;
-	pass->error.mtu = mtu - overhead;
-	return drop_with_error(pass, HNV_DROP_TOO_BIG, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED);
+	pass->error_mtu = mtu - overhead;
+	return drop_with_error(pass, HNV_DROP_TOO_BIG, ERROR_TOO_BIG);
 }

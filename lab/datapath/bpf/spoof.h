@@ -1,59 +1,80 @@
 /* Who may send from which customer address: at the port, and from the provider network (RFC 7637 §5). */
 #pragma once
 
+#include "icmp.h"
 #include "maps.h"
 #include "pass.h"
 
-/* The lookup record that owns `ca` in a routing domain, when `ca` is on-link there. `vsid`: its subnet.
- * `taken` is also true for a distributed router's own address, which has no record and may never be a source. */
+/* Where an address is on-link in a routing domain. */
 struct ca_owner {
-	const struct hnv_lookup *record;
+	bool on_link;
+	bool is_router;                 /* a distributed router's own: has no record, is nobody's source */
 	__u32 vsid;
-	bool taken;
+	const struct hnv_lookup *record;
 };
 
-static __always_inline struct ca_owner ca_owner_find(__u32 rd, __be32 ca)
+static __always_inline struct ca_owner ca_owner_find(__u32 rd, const struct hnv_addr *ca)
 {
-	struct hnv_addr addr = addr_from_ip4(ca);
-	const struct hnv_route *route = route_find(rd, addr);
+	const struct hnv_route *route = route_find(rd, ca);
 	const struct hnv_subnet *subnet;
 	struct ca_owner owner = {};
 
 	if (!route || !route_is_on_link(route))
 		return owner;
+	owner.on_link = true;
 	owner.vsid = route->vsid;
-	owner.record = lookup_find(route->vsid, addr);
+	owner.record = lookup_find(route->vsid, ca);
+	if (owner.record)
+		return owner;
 	subnet = subnet_find(route->vsid);
-	owner.taken = owner.record || (subnet && addr_equal(&subnet->router, &addr));
+	owner.is_router = subnet && addr_equal(&subnet->router, ca);
 	return owner;
 }
 
-/* A VM sends from its own CA only. A compartment also carries what comes from outside the routing domain. */
-static __always_inline int spoof_check(const struct hnv_vport *port, __be32 ca)
+/* A VM sends from its own CA only. A compartment also carries what comes from outside the routing domain, an
+ * appliance whatever is not the router's, and of the router's what it hands on: `routers_word` says that the packet is
+ * one that a router sends in its own name. `foreign`: set when the source is no CA of the routing domain. */
+static __always_inline int spoof_check(const struct hnv_vport *port, const struct hnv_addr *ca, bool routers_word,
+				       __u8 *foreign)
 {
-	if (addr_is_ip4(&port->ca, ca))
+	struct ca_owner owner;
+
+	if (addr_equal(&port->ca, ca))
 		return 0;
-	if (!(port->flags & HNV_PORT_GATEWAY) || ca_owner_find(port->rd, ca).taken)
+	if (!(port->flags & (HNV_PORT_GATEWAY | HNV_PORT_FORWARDING)))
+		return -HNV_DROP_CA_SPOOF;
+	owner = ca_owner_find(port->rd, ca);
+	*foreign = !owner.record;
+	if (port->flags & HNV_PORT_GATEWAY && !owner.on_link)
+		return 0;
+	if (!(port->flags & HNV_PORT_FORWARDING) || !addr_is_station(ca) || (owner.is_router && !routers_word))
 		return -HNV_DROP_CA_SPOOF;
 	return 0;
 }
 
 /* The inner source must live at exactly the PA that the packet came from, and bear its own MAC or the MAC of
- * the subnet's router; what lives nowhere in the routing domain comes from a gateway only. */
-static __always_inline int spoof_check_wire(const struct pass *pass, const struct hnv_subnet *subnet,
-					    struct hnv_addr outer_source, __u32 member_flags)
+ * the subnet's router; an appliance, or a gateway that routes for all, speaks for others; what lives nowhere in
+ * the routing domain comes from a gateway only. */
+static __always_inline int spoof_check_wire(struct pass *pass, const struct hnv_subnet *subnet, __u32 member_flags)
 {
-	const struct frame *inner = &pass->frame;
-	struct ca_owner owner = ca_owner_find(pass->rd, inner->ip.saddr);
+	const __u8 *mac = pass->frame.eth.h_source;
+	struct ca_owner owner;
 
-	if (mac_is_multicast(inner->eth.h_source))
+	if (mac_is_multicast(mac))
 		return -HNV_DROP_MAC_SPOOF;
+	owner = ca_owner_find(pass->rd, &pass->source);
+	pass->source_is_foreign = !owner.record;
+	if (!owner.on_link)
+		return member_flags & HNV_MEMBER_GATEWAY ? 0 : -HNV_DROP_CA_SPOOF;
 	if (!owner.record)
-		return owner.taken || !(member_flags & HNV_MEMBER_GATEWAY) ? -HNV_DROP_CA_SPOOF : 0;
-	if (!addr_equal(&owner.record->pa, &outer_source))
+		return owner.is_router && member_flags & HNV_MEMBER_FORWARDER && icmp_is_routers(pass) ?
+			       0 : -HNV_DROP_CA_SPOOF;
+	if (member_flags & HNV_MEMBER_FORWARDER)
+		return 0;
+	if (!addr_equal(&owner.record->pa, &pass->peer_pa))
 		return -HNV_DROP_CA_SPOOF;
-	if (mac_equal(inner->eth.h_source, subnet->router_mac.byte) ||
-	    (owner.vsid == pass->vsid && mac_equal(inner->eth.h_source, owner.record->mac.byte)))
+	if (mac_equal(mac, subnet->router_mac.byte) ||
+	    (owner.vsid == pass->vsid && mac_equal(mac, owner.record->mac.byte)))
 		return 0;
 	return -HNV_DROP_MAC_SPOOF;
 }

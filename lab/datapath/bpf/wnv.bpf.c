@@ -1,8 +1,9 @@
 /* The WNV filter: the data plane of Hyper-V Network Virtualization on hosts and gateways.
  *
- * `vport` stands at the switch's end of every VM's cable, `uplink` at the provider interface; both see what
- * comes in (tc or TCX ingress). Nothing else forwards: a frame that neither redirects is gone, counted with
- * its reason. Policy is what the maps hold (maps.h); user space fills them (lab/datapath/switch.py).
+ * `vport` stands at the switch's end of every VM's cable, `shaped` behind the shaping device, `uplink` at the provider
+ * interfaces; all see what comes in (tc or TCX ingress). Nothing else forwards: a frame that none of them redirects is
+ * gone, counted with its reason. Policy is what the maps hold (maps.h); user space fills them (lab/datapath/switch.py).
+ * docs/datapath.md says what becomes of a frame, rule by rule.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,7 +11,9 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <linux/udp.h>
 
@@ -18,145 +21,247 @@
 #include <bpf/bpf_helpers.h>
 
 #include "arp.h"
+#include "deliver.h"
 #include "drop.h"
-#include "gso.h"
-#include "icmp.h"
-#include "maps.h"
-#include "nvgre.h"
+#include "event.h"
+#include "flood.h"
+#include "guard.h"
+#include "icmp4.h"
+#include "icmp6.h"
+#include "nd.h"
 #include "parse.h"
+#include "qos.h"
 #include "router.h"
 #include "spoof.h"
+#include "storm.h"
+#include "trace.h"
+#include "tunnel.h"
 
-static __always_inline bool is_vlan(__be16 protocol)
+/* What is owed to the sender of a packet that ended; the verdict of the frame that was. */
+static __always_inline int answer_error(struct __sk_buff *skb, struct pass *pass, int verdict)
 {
-	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
+	int answer;
+
+	if (!pass->error || !icmp_error_is_due(pass) || !storm_icmp_allowed(pass))
+		return verdict;
+	answer = pass->ip_version == 4 ? icmp4_error(skb, pass) : icmp6_error(skb, pass);
+	return answer == TC_ACT_REDIRECT ? answer : verdict;
 }
 
-/* Ethertypes that carry no IPv4. 0: it is IPv4. */
-static __always_inline int reject_other_than_ip4(__be16 protocol, enum hnv_drop tagged)
+static __always_inline int finish(struct __sk_buff *skb, struct pass *pass, int verdict)
 {
-	if (protocol == bpf_htons(ETH_P_IP))
-		return 0;
-	if (is_vlan(protocol))
-		return -(int)tagged;
-	return protocol == bpf_htons(ETH_P_IPV6) ? -HNV_DROP_NON_IP4 : -HNV_DROP_NON_IP;
+	enum hnv_drop reason = verdict < 0 ? -verdict : HNV_FORWARDED;
+
+	if (verdict < 0) {
+		event_drop(skb, pass, reason);
+		trace_stage(skb, pass, HNV_STAGE_DROP, reason, NULL);
+		verdict = answer_error(skb, pass, verdict);
+	}
+	return conclude(skb, pass, verdict, reason);
 }
 
-/* Send a frame to where its path leads: a port of this node without encapsulation, or a PA. */
-static __always_inline int deliver(struct __sk_buff *skb, struct pass *pass, const struct path *path)
+/* To every other member of the subnet. */
+static __always_inline int vport_flood(struct __sk_buff *skb, struct pass *pass, const struct hnv_vport *port)
 {
-	const struct hnv_settings *settings = settings_get();
-	struct frame out = pass->frame;
-	__u32 port = 0;
-	bool local;
 	int error;
 
-	if (!settings || addr_is_zero(&settings->pa))
-		return -HNV_DROP_NO_UPLINK;
-	local = addr_equal(&path->to.pa, &settings->pa);
-	if (local) {
-		port = local_find(path->vsid, path->to.mac);
-		if (!port)
-			return -HNV_DROP_PORT_ABSENT;
-	} else if (!settings->uplink) {
-		/* To the kernel's helpers interface 0 is the one that the frame came from. */
-		return -HNV_DROP_NO_UPLINK;
-	}
-	error = local ? mtu_check(skb, pass, port, 0) : mtu_check(skb, pass, settings->uplink, NVGRE_OVERHEAD);
+	pass->is_flood = 1;
+	if (skb->mark)
+		return flood_copy(skb, pass);
+	error = storm_check(pass, port);
+	if (!error)
+		error = acl_outbound(skb, pass, port->acl);
 	if (error)
 		return error;
-	if (path->routed) {
-		error = router_rewrite(skb, path, &out);
+	error = flood(skb, pass);
+	if (error == TC_ACT_SHOT)
+		meter_add(pass, pass->port, HNV_ACL_OUTBOUND, skb->len);
+	return error;
+}
+
+/* Rules 5 to 10: may the VM send this? 0: yes, and it goes on at once. */
+static __always_inline int vport_judge(struct __sk_buff *skb, struct pass *pass, const struct hnv_vport *port)
+{
+	int error;
+
+	if (nd_is(pass)) {
+		error = nd_answer(skb, pass);
 		if (error)
 			return error;
 	}
-	if (local)
-		return redirect_to(skb, pass, HNV_VPORT_OUT, path->vsid, port);
-	return nvgre_send(skb, pass, settings, path->vsid, path->to.pa, &out.eth);
+	error = spoof_check(port, &pass->source, icmp_is_routers(pass), &pass->source_is_foreign);
+	if (!error)
+		error = guard_check(pass, port);
+	if (error)
+		return error;
+	if (mac_is_multicast(pass->frame.eth.h_dest) || addr_is_many(&pass->destination))
+		return vport_flood(skb, pass, port);
+	if (addr_is_nobody(&pass->destination))
+		return -HNV_DROP_BUM;
+	error = acl_outbound(skb, pass, port->acl);
+	if (error)
+		return error;
+	if (!port->qos_class)
+		return 0;
+	error = qos_shape(skb, pass, port);
+	/* It is counted when it comes out of the shaping device. */
+	pass->is_counted = error == TC_ACT_REDIRECT;
+	return error;
 }
 
-static __always_inline int vport_ingress(struct __sk_buff *skb, struct pass *pass)
+/* Rules 1 to 4, then the rest; `shaped`: the frame has been judged before. */
+static __always_inline int vport_ingress(struct __sk_buff *skb, struct pass *pass, __u32 ifindex, bool shaped)
 {
-	const struct hnv_vport *port = vport_find(skb->ifindex);
+	const struct hnv_vport *port = vport_find(ifindex);
 	const struct hnv_subnet *subnet;
-	struct path path = {};
-	int error;
+	int verdict;
 
 	if (!port)
 		return -HNV_DROP_PORT_BLOCKED;
+	pass->port = ifindex;
 	pass->vsid = port->vsid;
 	pass->rd = port->rd;
+	pass->own_pa = port->pa;
+	pass->may_answer = 1;
 	subnet = subnet_find(port->vsid);
 	if (!subnet)
 		return -HNV_DROP_NO_SUBNET;
-	error = parse_ethernet(skb, 0, &pass->frame.eth);
-	if (error)
-		return error;
+	verdict = parse_head(skb, pass);
+	if (verdict)
+		return verdict;
 	if (skb->vlan_present)
 		return -HNV_DROP_VLAN;
 	if (!mac_equal(pass->frame.eth.h_source, port->mac.byte))
 		return -HNV_DROP_MAC_SPOOF;
 	if (pass->frame.eth.h_proto == bpf_htons(ETH_P_ARP))
-		return arp_answer(skb, pass, port, subnet);
-	error = reject_other_than_ip4(pass->frame.eth.h_proto, HNV_DROP_VLAN);
-	if (error)
-		return error;
-	error = parse_ip4(skb, sizeof(struct ethhdr), &pass->frame.ip);
-	if (error)
-		return error;
-	pass->packets = gso_packets(skb, pass->gso_size, sizeof(struct ethhdr), &pass->frame.ip);
-	error = spoof_check(port, pass->frame.ip.saddr);
-	if (error)
-		return error;
-	if (mac_is_multicast(pass->frame.eth.h_dest) || !ip4_is_unicast(pass->frame.ip.daddr))
-		return -HNV_DROP_BUM;
-	if (mac_equal(pass->frame.eth.h_dest, subnet->router_mac.byte))
-		error = router_lookup(skb, pass, &path);
-	else
-		error = switch_lookup(pass, &path);
-	return error ? error : deliver(skb, pass, &path);
+		return addr_is_mapped(&subnet->router) ? arp_answer(skb, pass) : -HNV_DROP_IP_VERSION;
+	verdict = parse_ip(skb, pass, &subnet->router, HNV_DROP_VLAN);
+	if (verdict)
+		return verdict;
+	pass->packets = gso_packets(skb, pass);
+	trace_begin(skb, pass);
+	if (shaped) {
+		pass->is_counted = 1;
+		verdict = spoof_check(port, &pass->source, icmp_is_routers(pass), &pass->source_is_foreign);
+	} else {
+		trace_stage(skb, pass, HNV_STAGE_VPORT_IN, ifindex, NULL);
+		verdict = vport_judge(skb, pass, port);
+	}
+	return verdict ? verdict : forward(skb, pass, subnet);
 }
 
 SEC("tc")
 int vport(struct __sk_buff *skb)
 {
-	struct pass pass = { .packets = 1, .gso_size = skb->gso_size };
-	__u32 bytes_in = skb->len;
-	int verdict = vport_ingress(skb, &pass);
-	int reason = verdict < 0 ? -verdict : HNV_FORWARDED;
+	struct pass *pass;
 
-	if (verdict < 0 && pass.error.type)
-		verdict = icmp_error(skb, &pass);
-	return conclude(skb, &pass, HNV_VPORT_IN, bytes_in, verdict, reason);
+	if (is_again(skb))
+		return redirect_marked(skb);
+	pass = pass_begin(skb, HNV_VPORT_IN);
+	if (!pass)
+		return TC_ACT_SHOT;
+	return finish(skb, pass, vport_ingress(skb, pass, skb->ifindex, false));
 }
 
-/* The port that an inner frame is for. A compartment takes what its MAC is on, whatever the address behind it. */
+SEC("tc")
+int shaped(struct __sk_buff *skb)
+{
+	struct pass *pass;
+	__u32 ifindex = skb->mark;
+
+	if (is_again(skb))
+		return redirect_marked(skb);
+	pass = pass_begin(skb, HNV_VPORT_IN);
+	if (!pass)
+		return TC_ACT_SHOT;
+	skb->mark = 0;
+	return finish(skb, pass, vport_ingress(skb, pass, ifindex, true));
+}
+
+/* The port that an inner frame is for. A compartment or an appliance takes what its MAC is on, whatever the address
+ * behind it. */
 static __always_inline int wire_destination(const struct pass *pass, __u32 *ifindex)
 {
 	const struct hnv_vport *port;
 
-	*ifindex = local_find(pass->vsid, mac_of(pass->frame.eth.h_dest));
+	*ifindex = local_find(pass->vsid, pass->frame.eth.h_dest);
 	port = *ifindex ? vport_find(*ifindex) : NULL;
 	if (!port || port->vsid != pass->vsid)
 		return -HNV_DROP_NOT_LOCAL;
-	if (port->flags & HNV_PORT_GATEWAY || addr_is_ip4(&port->ca, pass->frame.ip.daddr))
+	if (port->flags & (HNV_PORT_GATEWAY | HNV_PORT_FORWARDING) || addr_equal(&port->ca, &pass->destination))
 		return 0;
 	return -HNV_DROP_NOT_LOCAL;
 }
 
+/* Rules 3 to 5: may this come from there? */
+static __always_inline int wire_judge(struct __sk_buff *skb, struct pass *pass, const struct hnv_subnet *subnet)
+{
+	const __u32 *member_flags = member_find(subnet->rd, &pass->peer_pa);
+	int error;
+
+	if (!member_flags || provider_find(&pass->peer_pa))
+		return -HNV_DROP_PA_SPOOF;
+	error = parse_head(skb, pass);
+	if (!error)
+		error = parse_ip(skb, pass, &subnet->router, HNV_DROP_INNER_VLAN);
+	if (error)
+		return error;
+	pass->packets = gso_packets(skb, pass);
+	trace_begin(skb, pass);
+	trace_stage(skb, pass, HNV_STAGE_WIRE_IN, skb->ifindex, &pass->peer_pa);
+	return spoof_check_wire(pass, subnet, *member_flags);
+}
+
+/* Rules 6 to 8: where does it go? */
+static __always_inline int wire_forward(struct __sk_buff *skb, struct pass *pass,
+					const struct hnv_settings *settings, const struct hnv_subnet *subnet,
+					__u8 outer_tos)
+{
+	int tos = tos_inner(pass, settings, outer_tos), error;
+	bool routes = false;
+	__u32 port = 0;
+
+	if (tos < 0)
+		return tos;
+	pass->is_flood = mac_is_multicast(pass->frame.eth.h_dest) || addr_is_many(&pass->destination);
+	if (pass->is_flood) {
+		if (!skb->mark)
+			return flood(skb, pass);
+	} else {
+		routes = settings->flags & HNV_SETTINGS_EXTERNAL_ROUTER &&
+			 mac_equal(pass->frame.eth.h_dest, subnet->router_mac.byte);
+		error = routes ? 0 : wire_destination(pass, &port);
+		if (error)
+			return error;
+	}
+	error = tunnel_strip(skb, pass, settings, tos, routes);
+	if (error)
+		return error;
+	trace_stage(skb, pass, HNV_STAGE_DECAP, pass->vsid, NULL);
+	if (pass->is_flood)
+		return flood_copy(skb, pass);
+	if (routes) {
+		pass->may_answer = 1;
+		error = router_lookup(skb, pass);
+		if (!error)
+			trace_stage(skb, pass, HNV_STAGE_ROUTED, pass->next_vsid, NULL);
+		return error ? error : deliver(skb, pass);
+	}
+	error = mtu_check(skb, pass, port, 0);
+	return error ? error : deliver_port(skb, pass, port);
+}
+
 static __always_inline int uplink_ingress(struct __sk_buff *skb, struct pass *pass)
 {
-	const __u32 inner = sizeof(struct ethhdr) + offsetof(struct nvgre_header, inner);
 	const struct hnv_settings *settings = settings_get();
 	const struct hnv_subnet *subnet;
-	const __u32 *member_flags;
-	struct iphdr outer;
-	__u32 vsid, port;
+	__u32 vsid;
+	__u8 tos;
 	int error;
 
 	if (!settings || skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present)
 		return TC_ACT_OK;
-	error = nvgre_parse(skb, settings, &outer, &vsid);
+	error = tunnel_parse(skb, pass, settings, &tos, &vsid);
 	if (error)
 		return error > 0 ? TC_ACT_OK : error;
 	subnet = subnet_find(vsid);
@@ -164,42 +269,21 @@ static __always_inline int uplink_ingress(struct __sk_buff *skb, struct pass *pa
 		return -HNV_DROP_NO_SUBNET;
 	pass->vsid = vsid;
 	pass->rd = subnet->rd;
-	member_flags = member_find(subnet->rd, addr_from_ip4(outer.saddr));
-	if (!member_flags || addr_is_ip4(&settings->pa, outer.saddr))
-		return -HNV_DROP_PA_SPOOF;
-	error = parse_ethernet(skb, inner, &pass->frame.eth);
-	if (error)
-		return error;
-	error = reject_other_than_ip4(pass->frame.eth.h_proto, HNV_DROP_INNER_VLAN);
-	if (error)
-		return error;
-	error = parse_ip4(skb, inner + sizeof(struct ethhdr), &pass->frame.ip);
-	if (error)
-		return error;
-	pass->packets = gso_packets(skb, pass->gso_size, inner + sizeof(struct ethhdr), &pass->frame.ip);
-	error = spoof_check_wire(pass, subnet, addr_from_ip4(outer.saddr), *member_flags);
-	if (error)
-		return error;
-	error = wire_destination(pass, &port);
-	if (error)
-		return error;
-	error = nvgre_strip(skb, pass, outer.tos);
-	if (error)
-		return error;
-	error = mtu_check(skb, pass, port, 0);
-	return error ? error : redirect_to(skb, pass, HNV_VPORT_OUT, vsid, port);
+	pass->eth_offset = tunnel_overhead(settings);
+	error = wire_judge(skb, pass, subnet);
+	return error ? error : wire_forward(skb, pass, settings, subnet, tos);
 }
 
 SEC("tc")
 int uplink(struct __sk_buff *skb)
 {
-	struct pass pass = { .packets = 1, .gso_size = skb->gso_size };
-	__u32 bytes_in = skb->len;
-	int verdict = uplink_ingress(skb, &pass);
+	struct pass *pass = pass_begin(skb, HNV_WIRE_IN);
+	int verdict;
 
-	if (verdict == TC_ACT_OK)
-		return TC_ACT_OK;
-	return conclude(skb, &pass, HNV_WIRE_IN, bytes_in, verdict, verdict < 0 ? -verdict : HNV_FORWARDED);
+	if (!pass)
+		return TC_ACT_SHOT;
+	verdict = uplink_ingress(skb, pass);
+	return verdict == TC_ACT_OK ? TC_ACT_OK : finish(skb, pass, verdict);
 }
 
 char _license[] SEC("license") = "GPL";

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab.model.codes import Code, Finding
-from lab.model.topology import CheckSpec, Topology
+from lab.model.topology import Topology
+from lab.model.topology_checks import CheckSpec
 
-KINDS = ("http", "tcp", "dns", "ping", "traceroute", "policy")
+KINDS = ("http", "tcp", "dns", "ping", "traceroute", "policy", "policy-entries")
+LOOKS = frozenset({"policy", "policy-entries"})
+"""Kinds that look into a node's switch and name the node themselves."""
 
 
 def kinds_of(check: CheckSpec) -> list[str]:
     """The kinds that a check names; exactly one is right."""
-    return [kind for kind in KINDS if getattr(check, kind) is not None]
+    return [kind for kind in KINDS if getattr(check, kind.replace("-", "_")) is not None]
 
 
 def one_assertion_each(topology: Topology) -> Iterator[Finding]:
@@ -24,9 +27,9 @@ def one_assertion_each(topology: Topology) -> Iterator[Finding]:
             yield Finding(
                 Code.CHECK, path, f"`{check.name}` asserts {said}", f"exactly one of {', '.join(KINDS)}"
             )
-        elif check.policy is not None and check.from_ is not None:
-            yield Finding(Code.CHECK, (*path, "from"), "`policy` names its host itself", "no `from`")
-        elif check.policy is None and check.from_ is None:
+        elif kinds[0] in LOOKS and check.from_ is not None:
+            yield Finding(Code.CHECK, (*path, "from"), f"`{kinds[0]}` names its node itself", "no `from`")
+        elif kinds[0] not in LOOKS and check.from_ is None:
             yield Finding(Code.CHECK, path, f"`{check.name}` is tried from nowhere", "`from: NODE`")
         if check.traceroute and check.traceroute.hops[-1] != check.traceroute.address:
             yield Finding(
@@ -34,6 +37,15 @@ def one_assertion_each(topology: Topology) -> Iterator[Finding]:
                 (*path, "traceroute", "hops"),
                 f"the hops end at {check.traceroute.hops[-1]}",
                 f"the last hop is the destination, {check.traceroute.address}",
+            )
+        entries = check.policy_entries
+        if entries and entries.at_most is None and not entries.at_least:
+            yield Finding(
+                Code.CHECK, (*path, "policy-entries"), "any number is right", "`at-least`, `at-most` or both"
+            )
+        if entries and entries.at_most is not None and entries.at_most < entries.at_least:
+            yield Finding(
+                Code.CHECK, (*path, "policy-entries"), "no number is right", "`at-least` up to `at-most`"
             )
 
 

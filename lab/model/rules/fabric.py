@@ -8,6 +8,8 @@ from itertools import combinations
 from lab.model.codes import Code, Finding, Path
 from lab.model.networks import host_count, router_of, unusable
 from lab.model.topology import Topology
+from lab.model.topology_tenants import VmSpec
+from lab.model.types import NVGRE_BYTES, VM_MTU, VXLAN_BYTES
 
 
 def fabric_networks_apart(topology: Topology) -> Iterator[Finding]:
@@ -46,14 +48,14 @@ def provider_pool(topology: Topology) -> Iterator[Finding]:
         return
     if first < router_of(provider.prefix) < last:
         yield Finding(Code.POOL, path, f"the pool holds the router's address {router_of(provider.prefix)}")
-    hosts, gateways = len(topology.hosts), len(topology.gateways)
-    have, need = int(last) - int(first) + 1, hosts + gateways
+    uplinks, gateways = sum(host.uplinks for host in topology.hosts.values()), len(topology.gateways)
+    have, need = int(last) - int(first) + 1, uplinks + gateways
     if have < need:
         yield Finding(
             Code.POOL_SMALL,
             path,
-            f"the pool has {have} addresses for {hosts} hosts and {gateways} gateways",
-            f"at least {need} addresses: one for each host and gateway",
+            f"the pool has {have} addresses for {uplinks} uplinks of hosts and {gateways} gateways",
+            f"at least {need} addresses: one for each uplink of a host, one for each gateway",
             f"let it end at {first + need - 1}",
         )
 
@@ -113,4 +115,79 @@ def gateway_count(topology: Topology) -> Iterator[Finding]:
             )
 
 
-RULES = (fabric_networks_apart, provider_pool, vip, room_for_nodes, gateway_count)
+def room_for_encapsulation(topology: Topology) -> Iterator[Finding]:
+    """VMs keep 1500 octets: an encapsulated packet is never fragmented (RFC 7348 section 4.3)."""
+    provider = topology.fabric.provider
+    need = VM_MTU + (VXLAN_BYTES if provider.encapsulation == "vxlan" else NVGRE_BYTES)
+    if provider.mtu < need:
+        yield Finding(
+            Code.MTU,
+            ("fabric", "provider", "mtu"),
+            f"{provider.mtu} octets have no room for a VM's {VM_MTU} in {provider.encapsulation}",
+            f"at least {need}",
+            f"write `mtu: {need}`, or more",
+        )
+
+
+def external_router(topology: Topology) -> Iterator[Finding]:
+    """Hosts in external router mode send to the gateway what crosses subnets; there must be one."""
+    if topology.fabric.provider.router == "external" and not topology.gateways:
+        yield Finding(
+            Code.EXTERNAL_ROUTER,
+            ("fabric", "provider", "router"),
+            "nobody would route between subnets",
+            "a gateway under `gateways:`",
+        )
+
+
+def teams(topology: Topology) -> Iterator[Finding]:
+    """A team has two members."""
+    for name, host in topology.hosts.items():
+        if host.team is not None and host.uplinks == 1:
+            yield Finding(
+                Code.TEAM,
+                ("hosts", name, "team"),
+                f"`{name}` has one uplink, and a team mode",
+                "`team` together with `uplinks: 2`",
+            )
+
+
+def reservations(topology: Topology) -> Iterator[Finding]:
+    """What the VMs of a host have reserved, its uplinks can carry."""
+    for host, spec in topology.hosts.items():
+        reserved = 0
+        for path, vm in _vms_on(topology, host):
+            qos = vm.qos
+            if qos is None or qos.outbound_reserved_mbps is None:
+                continue
+            own, most, place = qos.outbound_reserved_mbps, qos.outbound_maximum_mbps, (*path, "qos")
+            reserved += own
+            if most is not None and own > most:
+                message = f"{own} Mbit/s are reserved and {most} allowed"
+                yield Finding(Code.RESERVATION, place, message, "no more reserved than allowed")
+            if spec.uplink_mbps is None:
+                message = f"`{host}` does not say what its uplinks carry"
+                yield Finding(Code.RESERVATION, place, message, f"`uplink-mbps` of `{host}`")
+            elif reserved > spec.uplink_mbps:
+                message = f"with this, {reserved} of {spec.uplink_mbps} Mbit/s of `{host}` are reserved"
+                yield Finding(Code.RESERVATION, place, message, f"together at most {spec.uplink_mbps}")
+
+
+def _vms_on(topology: Topology, host: str) -> Iterator[tuple[Path, VmSpec]]:
+    for tenant, spec in topology.tenants.items():
+        for name, vm in spec.vms.items():
+            if vm.host == host:
+                yield ("tenants", tenant, "vms", name), vm
+
+
+RULES = (
+    fabric_networks_apart,
+    provider_pool,
+    vip,
+    room_for_nodes,
+    gateway_count,
+    room_for_encapsulation,
+    external_router,
+    teams,
+    reservations,
+)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from lab.model.codes import Code, Finding, Path
 from lab.model.names import interface_name
-from lab.model.topology import Machine, Topology
+from lab.model.topology import Topology
+from lab.model.topology_tenants import Machine
 
 MAX_HOST_NAME = 63
 """Of a DNS label (RFC 1035 section 2.3.4): LAB-NODE is one."""
@@ -23,6 +24,7 @@ def nodes(topology: Topology) -> Iterator[tuple[str, Path]]:
     yield from ((name, ("sites", name)) for name in topology.sites)
     for tenant, spec in topology.tenants.items():
         yield from ((name, ("tenants", tenant, "vms", name)) for name in spec.vms)
+        yield from ((name, ("tenants", tenant, "appliances", name)) for name in spec.appliances)
     for site, site_spec in topology.sites.items():
         yield from ((name, ("sites", site, "servers", name)) for name in site_spec.servers)
 
@@ -72,6 +74,7 @@ def existing_files(topology: Topology) -> Iterator[Finding]:
 def _machines(topology: Topology) -> Iterator[tuple[Path, Machine]]:
     for tenant, spec in topology.tenants.items():
         yield from ((("tenants", tenant, "vms", name), vm) for name, vm in spec.vms.items())
+        yield from ((("tenants", tenant, "appliances", name), item) for name, item in spec.appliances.items())
     for site, site_spec in topology.sites.items():
         yield from ((("sites", site, "servers", name), server) for name, server in site_spec.servers.items())
 
@@ -102,11 +105,16 @@ def _named_interfaces(topology: Topology) -> Iterator[tuple[str, str, str, Path]
     yield fabric.router, "m-", fabric.controller, ("fabric", "controller")
     for kind, names in (("hosts", topology.hosts), ("gateways", topology.gateways)):
         yield from ((fabric.router, "m-", name, (kind, name)) for name in names)
+    for name, host in topology.hosts.items():
+        if host.uplinks > 1:
+            yield fabric.router, "p2-", name, ("hosts", name)
     for site, site_spec in topology.sites.items():
         yield fabric.internet, "s-", site, ("sites", site)
         yield from ((site, "l-", name, ("sites", site, "servers", name)) for name in site_spec.servers)
     for tenant, spec in topology.tenants.items():
         yield from ((vm.host, "v-", name, ("tenants", tenant, "vms", name)) for name, vm in spec.vms.items())
+        for name in spec.appliances:
+            yield fabric.router, "m-", name, ("tenants", tenant, "appliances", name)
         if spec.gateway is not None:
             yield from ((gateway, "v-", tenant, ("tenants", tenant)) for gateway in topology.gateways)
 

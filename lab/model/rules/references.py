@@ -15,18 +15,27 @@ def _reference(kind: str, name: str, known: Collection[str], path: Path) -> Iter
             Code.REFERENCE,
             path,
             f"there is no {kind} `{name}`",
-            f"the name of a {kind}",
+            f"the name of {'an' if kind[0] == 'a' else 'a'} {kind}",
             did_you_mean(name, known),
         )
 
 
 def tenant_references(topology: Topology) -> Iterator[Finding]:
-    """VMs name hosts and subnets; gateways name subnets and sites."""
+    """VMs name hosts, subnets and access control lists; subnets lists; gateways subnets and sites."""
     for name, tenant in topology.tenants.items():
         for vm, spec in tenant.vms.items():
             path = ("tenants", name, "vms", vm)
             yield from _reference("host", spec.host, topology.hosts, (*path, "host"))
             yield from _reference("subnet", spec.subnet, tenant.subnets, (*path, "subnet"))
+            if spec.acl is not None:
+                yield from _reference("access control list", spec.acl, tenant.acls, (*path, "acl"))
+        for subnet, inside in tenant.subnets.items():
+            path = ("tenants", name, "subnets", subnet)
+            if inside.acl is not None:
+                yield from _reference("access control list", inside.acl, tenant.acls, (*path, "acl"))
+        for appliance, item in tenant.appliances.items():
+            path = ("tenants", name, "appliances", appliance)
+            yield from _reference("subnet", item.subnet, tenant.subnets, (*path, "subnet"))
         if tenant.gateway is None:
             continue
         above = ("tenants", name, "gateway")
@@ -47,6 +56,12 @@ def check_references(topology: Topology) -> Iterator[Finding]:
             path = ("checks", index, "policy")
             yield from _reference("host", check.policy.host, topology.hosts, (*path, "host"))
             yield from _reference("tenant", check.policy.tenant, topology.tenants, (*path, "tenant"))
+        if check.policy_entries is not None:
+            wanted = check.policy_entries.node
+            switches = [*topology.hosts, *topology.gateways]
+            yield from _reference(
+                "host or gateway", wanted, switches, ("checks", index, "policy-entries", "node")
+            )
 
 
 RULES = (tenant_references, check_references)

@@ -8,6 +8,7 @@ from itertools import combinations
 from lab.model.codes import Code, Finding
 from lab.model.networks import unusable
 from lab.model.topology import Topology
+from lab.model.types import IpNetwork
 
 
 def one_connection_a_site(topology: Topology) -> Iterator[Finding]:
@@ -99,17 +100,19 @@ def lans_apart(topology: Topology) -> Iterator[Finding]:
                 message = f"{spec.lan.prefix} overlaps {what} {other}"
                 yield Finding(Code.LAN_OVERLAP, ("sites", site, "lan", "prefix"), message)
     for name, tenant in topology.tenants.items():
-        inside = {f"subnet `{subnet}`": spec.prefix for subnet, spec in tenant.subnets.items()}
+        inside: dict[str, IpNetwork] = {
+            f"subnet `{subnet}`": spec.prefix for subnet, spec in tenant.subnets.items()
+        }
         for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
             if link.site not in topology.sites:
                 continue
             lan = topology.sites[link.site].lan.prefix
-            for what, other in inside.items():
-                if lan.overlaps(other):
+            for what, taken in inside.items():
+                if lan.overlaps(taken):
                     yield Finding(
                         Code.LAN_OVERLAP,
                         ("sites", link.site, "lan", "prefix"),
-                        f"{lan} of `{link.site}` overlaps {other} of {what} of tenant `{name}`",
+                        f"{lan} of `{link.site}` overlaps {taken} of {what} of tenant `{name}`",
                         "a tenant's subnets and its sites' networks do not overlap",
                     )
             inside[f"site `{link.site}` ({connection})"] = lan

@@ -11,7 +11,8 @@ from itertools import combinations
 from lab.model.codes import Code, Finding, Path
 from lab.model.defaults import default_mac, routing_domain
 from lab.model.networks import unusable
-from lab.model.topology import Topology, VmSpec
+from lab.model.topology import Topology
+from lab.model.topology_tenants import ApplianceSpec, TenantSpec, VmSpec
 
 
 def unique_vsids(topology: Topology) -> Iterator[Finding]:
@@ -58,38 +59,44 @@ def subnets_apart(topology: Topology) -> Iterator[Finding]:
                 )
 
 
-def vm_addresses(topology: Topology) -> Iterator[Finding]:
-    """A VM's address and MAC: in its subnet, not reserved, its own."""
+def machines(tenant: TenantSpec) -> Iterator[tuple[str, str, VmSpec | ApplianceSpec]]:
+    """Whoever has a customer address: the key that it stands under, its name, and what it is."""
+    yield from (("vms", name, vm) for name, vm in tenant.vms.items())
+    yield from (("appliances", name, appliance) for name, appliance in tenant.appliances.items())
+
+
+def addresses(topology: Topology) -> Iterator[Finding]:
+    """Address and MAC of a VM or appliance: in its subnet, not reserved, its own."""
     for name, tenant in topology.tenants.items():
-        addresses: dict[tuple[str, str], str] = {}
+        taken: dict[tuple[str, str], str] = {}
         macs: dict[tuple[str, str], str] = {}
-        for vm, spec in tenant.vms.items():
+        whole = f"VM network `{name}`"
+        for kind, vm, spec in machines(tenant):
             subnet = tenant.subnets.get(spec.subnet)
-            path = ("tenants", name, "vms", vm)
+            path = ("tenants", name, kind, vm)
             if subnet is not None and (why := unusable(spec.address, subnet.prefix)):
                 code = Code.RESERVED if spec.address in subnet.prefix else Code.OUTSIDE
                 expected = (
                     f"a host address of subnet `{spec.subnet}`, not its first, which every host routes by"
                 )
                 yield Finding(code, (*path, "address"), f"{spec.address} {why}", expected)
-            yield from _taken(
-                addresses, (spec.subnet, str(spec.address)), vm, Code.DUPLICATE_ADDRESS, (*path, "address")
-            )
+            key = (f"subnet `{spec.subnet}`", str(spec.address))
+            yield from _taken(taken, key, vm, Code.DUPLICATE_ADDRESS, (*path, "address"))
             mac = spec.mac or default_mac(spec.address)
-            if addresses[spec.subnet, str(spec.address)] == vm:
-                yield from _taken(macs, (spec.subnet, mac), vm, Code.DUPLICATE_MAC, (*path, "mac"))
+            if taken[key] == vm:
+                yield from _taken(macs, (whole, mac), vm, Code.DUPLICATE_MAC, (*path, "mac"))
 
 
 def _taken(
     seen: dict[tuple[str, str], str], key: tuple[str, str], vm: str, code: Code, path: Path
 ) -> Iterator[Finding]:
     if key in seen:
-        subnet, value = key
+        where, value = key
         yield Finding(
             code,
             path,
             f"`{seen[key]}` has {value} already",
-            f"each {value} once in subnet `{subnet}` of one tenant",
+            f"each {value} once in {where}",
         )
     seen.setdefault(key, vm)
 
@@ -98,16 +105,55 @@ def gateway_subnets(topology: Topology) -> Iterator[Finding]:
     """A tenant's gateway has a virtual subnet of its own (Microsoft, HNV gateway architecture)."""
     for name, tenant in topology.tenants.items():
         gateway = tenant.gateway
-        vms: dict[str, VmSpec] = tenant.vms if gateway else {}
-        for vm, spec in vms.items():
+        for kind, vm, spec in machines(tenant) if gateway else ():
             if gateway and spec.subnet == gateway.subnet:
                 yield Finding(
                     Code.GATEWAY_SUBNET,
-                    ("tenants", name, "vms", vm, "subnet"),
+                    ("tenants", name, kind, vm, "subnet"),
                     f"`{spec.subnet}` is the gateway subnet of `{name}`",
                     "the gateway subnet holds the gateway and nothing else",
                     "give the gateway a subnet of its own",
                 )
 
 
-RULES = (unique_vsids, unique_routing_domains, subnets_apart, vm_addresses, gateway_subnets)
+def gateway_families(topology: Topology) -> Iterator[Finding]:
+    """Compartments speak IPv4: what they offer to a site is IPv4."""
+    for name, tenant in topology.tenants.items():
+        for subnet, spec in tenant.subnets.items() if tenant.gateway else ():
+            if spec.prefix.version != 4:
+                yield Finding(
+                    Code.FAMILY,
+                    ("tenants", name, "subnets", subnet, "prefix"),
+                    f"`{name}` has a gateway and the IPv6 subnet `{subnet}`",
+                    "IPv4 subnets only, where there is a gateway",
+                )
+
+
+def provider_addresses(topology: Topology) -> Iterator[Finding]:
+    """A partner appliance has a provider address of its own, which the Network Controller gives to nobody."""
+    provider = topology.fabric.provider
+    seen: dict[str, str] = {}
+    for name, tenant in topology.tenants.items():
+        for appliance, spec in tenant.appliances.items():
+            path = ("tenants", name, "appliances", appliance, "provider-address")
+            address = spec.provider_address
+            expected = f"a host address of {provider.prefix}, outside the pool"
+            if why := unusable(address, provider.prefix):
+                yield Finding(Code.PROVIDER_ADDRESS, path, f"{address} {why}", expected)
+            elif provider.pool.first <= address <= provider.pool.last:
+                yield Finding(Code.PROVIDER_ADDRESS, path, f"{address} is in the pool", expected)
+            if str(address) in seen:
+                message = f"`{seen[str(address)]}` has {address} already"
+                yield Finding(Code.DUPLICATE_ADDRESS, path, message, "each provider address once")
+            seen.setdefault(str(address), appliance)
+
+
+RULES = (
+    unique_vsids,
+    unique_routing_domains,
+    subnets_apart,
+    addresses,
+    gateway_subnets,
+    gateway_families,
+    provider_addresses,
+)

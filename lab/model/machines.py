@@ -1,0 +1,90 @@
+"""The nodes that run what the topology file says: VMs, partner appliances, servers of sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from lab.model.lab import Fabric, Node, NodeKind, Route
+from lab.model.networks import router_of
+from lab.model.node_settings import (
+    APPLIANCE,
+    DEFAULT_ROUTE,
+    DEFAULT_ROUTE_IPV6,
+    NO_IPV6,
+    NO_IPV6_VM,
+    NOT_ROUTING,
+    STATIC_IPV6,
+    on_network,
+)
+from lab.model.tenants import Tenant
+from lab.model.topology import Topology
+from lab.model.topology_tenants import Machine, VmSpec
+from lab.model.types import IpAddress, IpNetwork
+
+
+def vms(topology: Topology, tenants: tuple[Tenant, ...]) -> Iterator[Node]:
+    """The tenants' VMs. IPv6 is spoken in IPv6 subnets only."""
+    for tenant in tenants:
+        subnets = {subnet.name: subnet for subnet in tenant.subnets}
+        for vm in tenant.vms:
+            spec, prefix = topology.tenants[tenant.name].vms[vm.name], subnets[vm.subnet].prefix
+            node = _machine(vm.name, NodeKind.VM, spec, vm.address, prefix)
+            yield replace(
+                node,
+                dns=vm.dns,
+                sysctls=APPLIANCE if vm.forwarding else NOT_ROUTING,
+                interface_sysctls=_ipv6_settings(spec, prefix),
+            )
+
+
+def _ipv6_settings(spec: VmSpec, prefix: IpNetwork) -> Mapping[str, str]:
+    if prefix.version == 4:
+        return NO_IPV6_VM
+    forwarding = {"net.ipv6.conf.all.forwarding": "1"} if spec.forwarding else {}
+    return {**forwarding, **STATIC_IPV6}
+
+
+def appliances(topology: Topology, fabric: Fabric, tenants: tuple[Tenant, ...]) -> Iterator[Node]:
+    """Partner appliances: on the provider network, and on no other."""
+    for tenant in tenants:
+        for appliance in tenant.appliances:
+            spec = topology.tenants[tenant.name].appliances[appliance.name]
+            address = on_network("pa0", appliance.provider_address, fabric.provider.prefix)
+            yield replace(
+                _container(appliance.name, NodeKind.APPLIANCE, spec),
+                addresses=(address,),
+                interface_sysctls=NO_IPV6,
+            )
+
+
+def servers(topology: Topology) -> Iterator[Node]:
+    """The servers of the customers' sites."""
+    for site in topology.sites.values():
+        for name, spec in site.servers.items():
+            node = _machine(name, NodeKind.SERVER, spec, spec.address, site.lan.prefix)
+            yield replace(node, dns=(spec.dns,) if spec.dns else ())
+
+
+def _machine(name: str, kind: NodeKind, spec: Machine, address: IpAddress, network: IpNetwork) -> Node:
+    """A VM or server: one card, and the network's first address for everything beyond it."""
+    default = DEFAULT_ROUTE if network.version == 4 else DEFAULT_ROUTE_IPV6
+    return replace(
+        _container(name, kind, spec),
+        addresses=(on_network("eth0", address, network),),
+        routes=(Route(default, router_of(network)),),
+        interface_sysctls=NO_IPV6,
+    )
+
+
+def _container(name: str, kind: NodeKind, spec: Machine) -> Node:
+    return Node(
+        name=name,
+        kind=kind,
+        image=spec.image,
+        command=spec.command,
+        environment=dict(spec.environment),
+        files=dict(spec.files),
+        sysctls=NOT_ROUTING,
+        fixed=True,
+    )

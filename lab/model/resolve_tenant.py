@@ -1,0 +1,121 @@
+"""A tenant out of a valid topology: names become references, what is left open is decided by rule."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from lab.model.defaults import default_mac, priority_of, routing_domain
+from lab.model.networks import compartment_of, router_of
+from lab.model.tenants import (
+    AccessControlList,
+    AclRule,
+    Appliance,
+    Connection,
+    Qos,
+    Subnet,
+    Tenant,
+    TenantGateway,
+    UserRoute,
+    Vm,
+)
+from lab.model.topology import Topology
+from lab.model.topology_tenants import AclRuleSpec, ApplianceSpec, QosSpec, TenantSpec, VmSpec
+
+
+def resolve_tenant(topology: Topology, name: str, spec: TenantSpec) -> Tenant:
+    """Decide everything that a valid topology leaves open of one tenant. Pure."""
+    return Tenant(
+        name=name,
+        routing_domain=routing_domain(topology, name),
+        subnets=tuple(
+            Subnet(
+                name=subnet,
+                vsid=given.vsid,
+                prefix=given.prefix,
+                router=router_of(given.prefix),
+                acl=given.acl,
+                routes=tuple(UserRoute(prefix, next_hop) for prefix, next_hop in given.routes.items()),
+            )
+            for subnet, given in spec.subnets.items()
+        ),
+        vms=tuple(_vm(vm, given) for vm, given in spec.vms.items()),
+        gateway=_tenant_gateway(topology, spec),
+        appliances=tuple(_appliance(name, given) for name, given in spec.appliances.items()),
+        acls=tuple(AccessControlList(acl, _rules(rules)) for acl, rules in spec.acls.items()),
+    )
+
+
+def _vm(name: str, spec: VmSpec) -> Vm:
+    qos = spec.qos or QosSpec()
+    return Vm(
+        name=name,
+        host=spec.host,
+        subnet=spec.subnet,
+        address=spec.address,
+        mac=spec.mac or default_mac(spec.address),
+        dns=(spec.dns,) if spec.dns else (),
+        acl=spec.acl,
+        forwarding=spec.forwarding,
+        dhcp_guard=spec.dhcp_guard,
+        router_guard=spec.router_guard,
+        storm_limit_pps=spec.storm_limit,
+        qos=Qos(qos.outbound_maximum_mbps, qos.outbound_reserved_mbps, qos.inbound_maximum_mbps),
+    )
+
+
+def _appliance(name: str, spec: ApplianceSpec) -> Appliance:
+    return Appliance(
+        name=name,
+        provider_address=spec.provider_address,
+        subnet=spec.subnet,
+        address=spec.address,
+        mac=spec.mac or default_mac(spec.address),
+        forwarding=spec.forwarding,
+    )
+
+
+def _rules(rules: tuple[AclRuleSpec, ...]) -> tuple[AclRule, ...]:
+    resolved = (
+        AclRule(
+            name=rule.name,
+            allow=rule.action == "allow",
+            inbound=rule.direction == "inbound",
+            protocol=rule.protocol,
+            source=rule.source,
+            destination=rule.destination,
+            source_ports=rule.source_ports,
+            destination_ports=rule.destination_ports,
+            priority=priority_of(rule, position),
+            log=rule.log,
+        )
+        for position, rule in enumerate(rules)
+    )
+    return tuple(sorted(resolved, key=lambda rule: rule.priority))
+
+
+def _tenant_gateway(topology: Topology, tenant: TenantSpec) -> TenantGateway | None:
+    if tenant.gateway is None:
+        return None
+    prefix = tenant.subnets[tenant.gateway.subnet].prefix
+    if not isinstance(prefix, IPv4Network):
+        raise ValueError("the gateway subnet is no IPv4 network: the topology was not validated")
+    return TenantGateway(
+        subnet=tenant.gateway.subnet,
+        address=compartment_of(prefix),
+        asn=tenant.gateway.asn,
+        hold_time_s=tenant.gateway.hold_time_s,
+        connections=tuple(
+            Connection(
+                name=name,
+                type=spec.type,
+                site=spec.site,
+                peer=topology.sites[spec.site].wan.ip,
+                shared_secret=spec.shared_secret,
+                bgp_peer=router_of(topology.sites[spec.site].lan.prefix),
+                bgp_peer_asn=topology.sites[spec.site].asn,
+                outbound_kbps=spec.outbound_kbps,
+                inbound_kbps=spec.inbound_kbps,
+            )
+            for name, spec in tenant.gateway.connections.items()
+        ),
+    )
