@@ -118,7 +118,7 @@ def budgets() -> dict[str, Cost]:
 
 def test_every_program_has_a_budget(costs: dict[str, Cost]) -> None:
     for release, named in json.loads(BUDGET.read_text()).items():
-        assert costs.keys() <= named.keys(), f"budgets for release {release!r}. {HINT}"
+        assert costs.keys() == named.keys(), f"budgets for release {release!r}. {HINT}"
 
 
 def test_no_program_exceeds_its_budget(

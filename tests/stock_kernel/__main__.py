@@ -26,6 +26,11 @@ SELECTION = (
     "tests/stock_kernel",
 )
 """What is run when nothing else is asked for."""
+WITHOUT = (
+    # It looks at the pins of TCX links, which Linux has from 6.6 on.
+    "tests/datapath/test_switch_kernel.py::test_an_interface_that_is_gone_takes_its_attachment_along",
+)
+"""Tests of the selection that an older kernel cannot pass."""
 KERNELS = "vmlinuz-6.1.0-*-amd64"
 _ENDED = re.compile(r"stock kernel \S+: pytest ended with (\d+)")
 _NEVER_ENDED = 1
@@ -86,4 +91,5 @@ def run(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:] or ["-q", "--durations=5", *SELECTION]))
+    left_out = [f"--deselect={name}" for name in WITHOUT]
+    sys.exit(run(sys.argv[1:] or ["-q", "--durations=5", *left_out, *SELECTION]))
