@@ -132,13 +132,13 @@ def test_a_forged_encapsulation_reaches_nobody(net: World) -> None:
 
 
 def test_the_other_encapsulation_is_nobodys(net: World) -> None:
-    """In an NVGRE lab VXLAN is a datagram for the host, which nobody there awaits."""
+    """In an NVGRE lab VXLAN is a datagram for the host, which nobody there awaits: not counted."""
     attacker = host(net, 5001)
     vxlan = nvgre(net, ROUTED)
     vxlan[IP].remove_payload()
-    attacker.fire(
-        [vxlan / UDP(dport=4789) / VXLAN(flags=8, vni=5001) / ROUTED, nvgre(net, ROUTED, src="9.9.9.9")]
-    )
+    vxlan = vxlan / UDP(dport=4789) / VXLAN(flags=8, vni=5001) / ROUTED
+    counted = nvgre(net, ROUTED, src="192.168.6.66")
+    assert attacker.fire([vxlan, counted], counted=1) == Counter({Drop.PA_SPOOF: 1})
     assert not attacker.seen_by()
     attacker.close()
 
@@ -212,9 +212,10 @@ def test_forged_neighbour_discovery_reaches_nobody(net: World, frame: Packet, re
 
 
 def test_fragments_do_not_get_round_an_access_control_list(net: World) -> None:
-    """by on h2 takes no TCP to port 22: not by fragments without their first, tiny ones or overlapping ones."""
+    """by on h2 takes no TCP to port 22: not by stray, tiny or overlapping fragments."""
     goal = goal_state("h2", (BLUE, RED, SIX))
     rule = pb.AclRule(id="no-ssh", inbound=True, deny=True, protocol=6)
+    rule.source_port_last = 65535
     rule.destination_port_first, rule.destination_port_last = 22, 22
     acl = record(pb.AccessControlList(id="by", rules=[rule]))
     port = record(pb.Port(interface_id="by", vsid=5001, customer_address="10.0.0.6", mac="00:15:5d:0a:00:06"))
