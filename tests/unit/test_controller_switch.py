@@ -108,12 +108,20 @@ def test_homes_are_even_and_stay(lab: Datacenter) -> None:
         lab.put(f"/networkInterfaces/vm{number}", on("hv01", f"10.0.0.{number}"))
     given = homes(lab, "hv01")
     assert given.items() >= old.items()
-    counts = Counter(given.values())
-    assert max(counts.values()) - min(counts.values()) <= 1
+    links = [address for address, _ in addresses(lab, "hv01")]
+    counts = [Counter(given.values())[address] for address in links]
+    assert abs(counts[0] - counts[1]) <= 1
     lab.put("/networkInterfaces/vm20", on("hv01", "10.0.0.20", tags={"a": "b"}))
-    assert lab.delete("/networkInterfaces/vm21")
+    lab.put("/servers/hv09", {"properties": {}})
+    assert homes(lab, "hv01") == given, "what is given out again elsewhere moves nobody"
+    leaving = [name for name, address in given.items() if address == links[1]][:2]
+    for name in leaving:
+        assert lab.delete(f"/networkInterfaces/{name}")
     assert lab.restarted().policy.goal_state("hv01") == lab.goal_state("hv01")
-    assert homes(lab, "hv01") == {k: v for k, v in given.items() if k != "vm21"}
+    assert homes(lab, "hv01") == {name: home for name, home in given.items() if name not in leaving}
+    for number in (30, 31):
+        lab.put(f"/networkInterfaces/vm{number}", on("hv01", f"10.0.0.{number}"))
+        assert homes(lab, "hv01")[f"vm{number}"] == links[1], "who has left leaves room"
     lab.put("/servers/hv01", {"properties": {"uplinkCount": 1}})
     assert set(homes(lab, "hv01").values()) == set(old.values())
 
@@ -240,6 +248,7 @@ def test_external_router_mode_leaves_a_host_what_its_vms_are_in(lab: Datacenter)
     assert {m.forwarder for m in members if m.provider_address == gateway} == {True}
     (settings,) = lab.records("gw01", "switch_settings")
     assert settings.external_router
+    assert lab.records("hv01", "switch_settings") == [], "a host routes for nobody else"
     assert {k: v for k, v in lab.goal_state("gw01").items() if k != "switch-settings"} == whole["gw01"]
     assert len(lab.goal_state("hv01")) < len(whole["hv01"])
     assert lab.restarted().policy.goal_state("hv01") == lab.goal_state("hv01")
