@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from controller_support import Datacenter
+from datapath_support import policy_of
 
-from lab.datapath.records import policy_of
 from lab.datapath.validation import validate
 from lab.model.loader import load
 from lab.model.resolve import resolve

@@ -7,9 +7,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from uuid import UUID
 
 import pytest
+from datapath_support import policy_of
 
 from lab.datapath.errors import InvalidPolicyError
-from lab.datapath.goal import GoalBook, node_of, ports_of
+from lab.datapath.goal import GoalBook
 from lab.datapath.policy import (
     AclRule,
     CustomerRoute,
@@ -117,23 +118,6 @@ def test_all_problems_are_told_at_once() -> None:
 def goal(*bodies: object) -> GoalState:
     items = [record(body) for body in bodies]  # type: ignore[arg-type]
     return {item.key: item for item in items}
-
-
-def policy_of(state: GoalState, ports: dict[str, int], uplinks: list[int]) -> Policy:
-    """What a goal state means on a node with these interfaces."""
-    draft = GoalBook().draft(state)
-    node = node_of(draft.meaning, uplinks, 0)
-    return Policy(
-        node.provider_addresses,
-        node.uplinks,
-        node.switch,
-        subnets=tuple(item for item in draft.added if isinstance(item, Subnet)),
-        lookups=tuple(item for item in draft.added if isinstance(item, LookupRecord)),
-        routes=tuple(item for item in draft.added if isinstance(item, CustomerRoute)),
-        user_routes=tuple(item for item in draft.added if isinstance(item, UserRoute)),
-        members=tuple(item for item in draft.added if isinstance(item, ProviderMember)),
-        ports=tuple(ports_of(draft.meaning, ports, {}).values()),
-    )
 
 
 WIRE = goal(
