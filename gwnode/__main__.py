@@ -29,6 +29,7 @@ async def run() -> None:
         agent = GatewayAgent(Settings(lab=identity.lab), backend, endpoint)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(endpoint.watch(agent.changed))
+            tasks.create_task(endpoint.log_events())
             tasks.create_task(run_agent(identity, KIND, agent))
 
 

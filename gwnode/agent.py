@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Protocol
 
@@ -42,11 +42,8 @@ class Endpoint(Protocol):
             LabError: it cannot be.
         """
 
-    def counters(self) -> Sequence[pb.Counter]:
-        """Packets by reason; must not block."""
-
-    def faults(self) -> Sequence[pb.Fault]:
-        """What of its policy does not work; must not block."""
+    def report(self) -> pb.Report:
+        """What it has counted, and what of its policy does not work; must not block."""
 
 
 class GatewayAgent:
@@ -95,8 +92,7 @@ class GatewayAgent:
         """All that is observed now."""
         observations = [runtime.observation for runtime in list(self._runtimes.values())]
         result = report(observations)
-        result.counters.extend(self._endpoint.counters())
-        result.faults.extend(self._endpoint.faults())
+        result.MergeFrom(self._endpoint.report())
         return result
 
     def _apply(self, goal: GoalState) -> None:

@@ -14,11 +14,13 @@ from pathlib import Path
 from types import TracebackType
 
 from lab.datapath.build import OBJECT
+from lab.datapath.event_log import log_events
 from lab.datapath.goal import Draft, GoalBook, Meaning, carried, node_of, ports_of
 from lab.datapath.interfaces import Interfaces, LinkEvents, Observed
+from lab.datapath.meters import read_meters
 from lab.datapath.metrics import read_metrics
 from lab.datapath.pins import PINS
-from lab.datapath.policy import Item, Port
+from lab.datapath.policy import Item, Port, ProviderAddress
 from lab.datapath.shaping import Plan, Shaper, plan
 from lab.datapath.switch import Switch
 from lab.datapath.team import Team
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 
 PORT_BLOCKED = "PortBlocked"
 """Microsoft's configuration state code of a port without policy."""
+PA_FAILURE = "PAAddressConfigurationFailure"
+"""The same, of a PA that is not on a working interface."""
 
 
 class _Filter:
@@ -91,8 +95,11 @@ class _Filter:
         observed = self._interfaces.observe()
         if observed == self._observed and not self._behind:
             return False
+        # Under the agent before this one the switch knew the ports that it has policy for.
+        before = self._observed.ports.values() or self._switch.port_classes()
         self._observed, self._behind = observed, True
         self._attach()
+        self._switch.forget(set(before) - set(observed.ports.values()))
         # Without a goal state (the agent has just started and not reached the controller) the pinned maps
         # hold the policy of the run before, and forwarding goes on by it.
         if self._has_goal:
@@ -109,9 +116,19 @@ class _Filter:
             if interface_id not in known
         }
 
+    def stranded(self) -> list[ProviderAddress]:
+        """The PAs that no living uplink carries."""
+        addresses = list(self._book.meaning.addresses.values())
+        return [own for own in carried(addresses, self._observed.live) if not own.uplink_ifindex]
+
     def interface_ids(self) -> dict[int, str]:
         """The interface id of each vport that is there, by ifindex."""
         return {ifindex: interface_id for interface_id, ifindex in self._observed.ports.items()}
+
+    def name(self, ifindex: int) -> str:
+        """Of a vport its interface id, of an uplink its name."""
+        uplinks = {uplink.ifindex: uplink.name for uplink in self._observed.uplinks.values()}
+        return self.interface_ids().get(ifindex) or uplinks.get(ifindex) or f"interface {ifindex}"
 
     def _commit(self, draft: Draft) -> None:
         self._book.commit(draft)
@@ -242,7 +259,19 @@ class Endpoint:
                 log.error("interfaces changed, and the switch could not follow: %s", error)
                 changed.set()
 
-    def counters(self) -> list[pb.Counter]:
+    async def log_events(self) -> None:
+        """Log drops, and what rules that log decide, until cancelled.
+
+        Raises:
+            DatapathError: the events cannot be read.
+        """
+        await log_events(self._switch.maps, self._filter.name)
+
+    def report(self) -> pb.Report:
+        """Counters, meters of the ports that are there; ports without policy, and PAs without an uplink."""
+        return pb.Report(counters=self._counters(), meters=self._meters(), faults=self._faults())
+
+    def _counters(self) -> list[pb.Counter]:
         """All counters of the switch, summed over the CPUs."""
         return [
             pb.Counter(
@@ -255,9 +284,22 @@ class Endpoint:
             for item in read_metrics(self._switch.metrics)
         ]
 
-    def faults(self) -> list[pb.Fault]:
-        """Vports that forward nothing because no Port record names them."""
+    def _meters(self) -> list[pb.Meter]:
+        interface_ids = self._filter.interface_ids()
         return [
+            pb.Meter(
+                interface_id=interface_ids[item.ifindex],
+                direction=item.direction.name.lower(),
+                kind=item.kind.name.lower(),
+                packets=item.packets,
+                bytes=item.bytes,
+            )
+            for item in read_meters(self._switch.meters)
+            if item.ifindex in interface_ids
+        ]
+
+    def _faults(self) -> list[pb.Fault]:
+        blocked = [
             pb.Fault(
                 record_key=f"port/{interface_id}",
                 code=PORT_BLOCKED,
@@ -265,3 +307,8 @@ class Endpoint:
             )
             for interface_id, ifindex in self._filter.blocked_ports().items()
         ]
+        stranded = [
+            pb.Fault(record_key=own.key, code=PA_FAILURE, message=f"no living uplink carries {own.address}")
+            for own in self._filter.stranded()
+        ]
+        return blocked + stranded

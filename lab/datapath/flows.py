@@ -138,9 +138,13 @@ def import_flows(flows: Map, ifindex: int, records: Iterable[FlowRecord]) -> int
     return len(entries)
 
 
-def forget_flows(flows: Map, ifindex: int) -> None:
-    """Remove the connections of a port that is gone: its index may come back as another port's."""
-    flows.delete(key for key in flows.items() if abi.FlowKey.from_buffer_copy(key).ifindex == ifindex)
+def forget_flows(flows: Map, gone: Collection[int]) -> None:
+    """Remove the connections of ports that are gone: an index may come back as another port's.
+
+    Args:
+        gone: their ifindexes.
+    """
+    flows.delete(key for key in flows.items() if abi.FlowKey.from_buffer_copy(key).ifindex in gone)
 
 
 def _entry(key_bytes: bytes, value: bytes, now_ns: int) -> FlowEntry:

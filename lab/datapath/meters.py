@@ -50,10 +50,10 @@ def read_meters(meters: Map) -> list[MeterCount]:
     return sorted(counts, key=lambda c: (c.ifindex, c.direction, c.kind))
 
 
-def forget_meters(meters: Map, present: Collection[int]) -> None:
+def forget_meters(meters: Map, gone: Collection[int]) -> None:
     """Remove the meters of ports that are gone: an index may come back as another port's.
 
     Args:
-        present: ifindexes of the ports that stay.
+        gone: their ifindexes.
     """
-    meters.delete(key for key in meters.items() if abi.MeterKey.from_buffer_copy(key).ifindex not in present)
+    meters.delete(key for key in meters.items() if abi.MeterKey.from_buffer_copy(key).ifindex in gone)

@@ -7,7 +7,7 @@ again takes over what stands, and `apply` writes only what differs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +16,10 @@ from lab.datapath.abi import SettingsFlag, VPort
 from lab.datapath.attach import Attachments, detect_hook
 from lab.datapath.build import OBJECT
 from lab.datapath.errors import DatapathError, InvalidPolicyError
+from lab.datapath.flows import FLOWS, forget_flows
 from lab.datapath.image import (
     MAKE_ORDER,
+    METERS,
     METRICS,
     SETTINGS,
     VPORTS,
@@ -29,6 +31,7 @@ from lab.datapath.image import (
 from lab.datapath.ledger import Ledger, no_room
 from lab.datapath.libbpf import ensure_bpffs
 from lab.datapath.maps import Map
+from lab.datapath.meters import forget_meters
 from lab.datapath.pins import BPFFS, PINS, link_pins, map_pins
 from lab.datapath.policy import Item, Node, Policy
 from lab.datapath.programs import Object, Program
@@ -45,6 +48,12 @@ class Switch:
         object_file: what `lab.datapath.build` wrote. If it differs from what runs, every attachment is
             changed over to it atomically, and the maps stay.
 
+    Attributes:
+        maps: directory of the pinned maps.
+        metrics: see `lab.datapath.metrics`.
+        meters: see `lab.datapath.meters`.
+        flows: see `lab.datapath.flows`.
+
     Raises:
         NoDatapathError: the kernel cannot run it.
     """
@@ -54,9 +63,12 @@ class Switch:
         maps, links = map_pins(pins), link_pins(pins)
         maps.mkdir(parents=True, exist_ok=True)
         links.mkdir(parents=True, exist_ok=True)
+        self.maps = maps
         self._object = Object(object_file, maps)
         self._maps = {name: Map.pinned(maps / name) for name in MAKE_ORDER}
         self.metrics = Map.pinned(maps / METRICS)
+        self.meters = Map.pinned(maps / METERS)
+        self.flows = Map.pinned(maps / FLOWS)
         self.vport: Program = self._object.program("vport")
         self.uplink: Program = self._object.program("uplink")
         self.shaped: Program = self._object.program("shaped")
@@ -76,8 +88,7 @@ class Switch:
     def close(self) -> None:
         """Let go of the kernel's objects; forwarding goes on."""
         self._attachments.close()
-        self.metrics.close()
-        for item in self._maps.values():
+        for item in (self.metrics, self.meters, self.flows, *self._maps.values()):
             item.close()
         self._object.close()
 
@@ -94,6 +105,16 @@ class Switch:
         """
         wanted = dict.fromkeys(vports, self.vport) | dict.fromkeys(uplinks, self.uplink)
         self._attachments.replace(wanted | dict.fromkeys(shaped, self.shaped))
+
+    def forget(self, gone: Collection[int]) -> None:
+        """Forget the meters and connections of ports that are gone.
+
+        Args:
+            gone: their ifindexes.
+        """
+        if gone:
+            forget_meters(self.meters, gone)
+            forget_flows(self.flows, gone)
 
     def port_classes(self) -> dict[int, int]:
         """Handle of the HTB class that each port is sent to, by ifindex."""

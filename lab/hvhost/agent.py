@@ -35,8 +35,8 @@ class HostAgent:
         await asyncio.to_thread(self._endpoint.apply, goal, touched)
 
     def report(self) -> pb.Report:
-        """Counters of the switch, and ports without policy."""
-        return pb.Report(counters=self._endpoint.counters(), faults=self._endpoint.faults())
+        """What the switch has counted, and ports without policy."""
+        return self._endpoint.report()
 
 
 async def serve(identity: NodeIdentity) -> None:
@@ -53,4 +53,5 @@ async def serve(identity: NodeIdentity) -> None:
         agent = HostAgent(endpoint)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(endpoint.watch(agent.changed))
+            tasks.create_task(endpoint.log_events())
             tasks.create_task(run_agent(identity, KIND, agent))

@@ -11,7 +11,6 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -40,11 +39,8 @@ class WireEndpoint:
                     redirect(vport, wire)
                     redirect(wire, vport)
 
-    def counters(self) -> Sequence[pb.Counter]:
-        return ()
-
-    def faults(self) -> Sequence[pb.Fault]:
-        return ()
+    def report(self) -> pb.Report:
+        return pb.Report()
 
 
 def redirect(source: str, target: str) -> None:

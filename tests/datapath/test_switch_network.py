@@ -250,11 +250,11 @@ def test_a_port_is_closed_until_its_record_comes() -> None:
         goal = goal_state("h1", (BLUE,))
         without = {key: item for key, item in goal.items() if key != f"port/{late.interface_id}"}
         endpoint.apply(without)
-        assert [(f.record_key, f.code) for f in endpoint.faults()] == [("port/bx", "PortBlocked")]
+        assert [(f.record_key, f.code) for f in endpoint.report().faults] == [("port/bx", "PortBlocked")]
         assert net.ping("bx", "10.0.0.1", within_s=1) is None
         assert net.ping("bw", "10.0.0.5", within_s=1) is None
         endpoint.apply(goal)
-        assert endpoint.faults() == []
+        assert endpoint.report().faults == []
         assert net.ping("bx", "10.0.0.1") is not None
 
 

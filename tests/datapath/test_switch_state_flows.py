@@ -162,7 +162,7 @@ def test_flows_move_to_another_port_and_are_judged_there(bench: StateBench) -> N
     flows = bench.map(FLOWS)
     records: list[FlowRecord] = json.loads(json.dumps(export_flows(flows, alice)))
     assert len(records) == 2
-    forget_flows(flows, alice)
+    forget_flows(flows, {alice})
     assert [flow.local for flow in read_flows(flows)] == [IPv6Address("fd00:6::4")]
     assert dropped(bench.receive(reply(SYN_ACK))) is Drop.ACL
     assert import_flows(flows, alice, records) == 2
@@ -179,7 +179,7 @@ def test_the_idle_time_moves_along(bench: StateBench) -> None:
     bench.age(40)
     flows = bench.map(FLOWS)
     records = export_flows(flows, alice)
-    forget_flows(flows, alice)
+    forget_flows(flows, {alice})
     import_flows(flows, alice, records)
     bench.age(25)
     assert dropped(bench.receive(reply(SYN_ACK))) is Drop.ACL
@@ -204,7 +204,7 @@ def test_what_is_no_flow_is_refused_and_nothing_is_written(
     flows, alice = bench.map(FLOWS), bench.rig.ports[ALICE_PORT]
     assert passed(bench.send(request(SYN)))
     records = export_flows(flows, alice)
-    forget_flows(flows, alice)
+    forget_flows(flows, {alice})
     with pytest.raises(InvalidPolicyError, match="HNV-DATAPATH-021"):
         import_flows(flows, alice, [*records, {**records[0], **wrong}])
     assert flows.items() == {}

@@ -141,7 +141,7 @@ class Host:
 
     def counted(self) -> dict[tuple[int, str, int], int]:
         """Packets by (reason, direction, VSID)."""
-        return {(c.reason, c.direction, c.vsid): c.packets for c in self.endpoint.counters()}
+        return {(c.reason, c.direction, c.vsid): c.packets for c in self.endpoint.report().counters}
 
 
 @dataclass

@@ -12,11 +12,25 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from lab.datapath.image import LOOKUP
+from lab.datapath.pins import PINS, map_pins
 from lab.testing import RunningLab, eventually, hnvlab
 from lab.testing.running import COMMAND
 
 TOPOLOGY = Path(__file__).parent / "topologies" / "one-tenant.yml"
 NAME = "e2e-one"
+
+FILL = """
+import sys
+from pathlib import Path
+from lab.datapath.maps import Map
+table = Map.pinned(Path(sys.argv[1]))
+held = table.items()
+size = {name: len(octets) for name, octets in zip(("key", "value"), next(iter(held.items())))}
+more = (number.to_bytes(size["key"], "big") for number in range(1, table.max_entries - len(held) + 1))
+table.update({key: bytes(size["value"]) for key in more})
+"""
+"""Fill a table of the switch to its last entry."""
 
 
 @pytest.fixture
@@ -148,9 +162,9 @@ def test_an_expired_wait_names_what_is_missing_and_shows_its_log(clean: None) ->
 
 
 def test_policy_that_a_node_refuses_is_told_with_its_reason(clean: None) -> None:
-    """A provider interface that is down can carry no route: the host answers NACK, and `up` repairs it."""
+    """A table of its switch is full: the host answers NACK, and the next change finds it in order."""
     lab = RunningLab.bring_up(TOPOLOGY)
-    lab.run("hv01", "ip", "link", "set", "pa0", "down").check()
+    lab.run("hv01", "python3", "-c", FILL, str(map_pins(PINS) / LOOKUP)).check()
     client = lab.controller()
     interface = client.get("networkInterfaces/green-web")
     interface["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"] = "10.0.0.5"
@@ -159,11 +173,25 @@ def test_policy_that_a_node_refuses_is_told_with_its_reason(clean: None) -> None
     def failed() -> None:
         state = client.get("servers/hv01")["properties"]["configurationState"]
         assert state["status"] == "Failure", state
-        assert "pa0 cannot carry" in state["detailedInfo"][0]["message"]
+        assert "the kernel refused the policy" in state["detailedInfo"][0]["message"]
 
     eventually(failed, within_s=20)
     done = hnvlab("status", NAME, check=False)
     assert done.returncode == 1
-    assert "pa0 cannot carry" in done.stdout + done.stderr
+    assert "the kernel refused the policy" in done.stdout + done.stderr
+    assert RunningLab.bring_up(TOPOLOGY).summary["changes"] > 0
+    hnvlab("status", NAME)
+
+
+def test_an_uplink_that_is_down_is_told_and_repaired(clean: None) -> None:
+    lab = RunningLab.bring_up(TOPOLOGY)
+    lab.run("hv01", "ip", "link", "set", "pa0", "down").check()
+
+    def told() -> None:
+        done = hnvlab("status", NAME, check=False)
+        assert done.returncode == 1
+        assert "no living uplink carries 192.168." in done.stdout
+
+    eventually(told, within_s=20)
     assert RunningLab.bring_up(TOPOLOGY).summary["changes"] > 0
     hnvlab("status", NAME)

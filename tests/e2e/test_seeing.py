@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from lab.testing import RunningLab, dissect, hnvlab
+from lab.testing import RunningLab, dissect, eventually, hnvlab
 from lab.testing.running import COMMAND
 
 RED = {6001, 6002, 6003}
@@ -55,6 +55,37 @@ def test_a_switch_is_shown_without_its_agent(lab: RunningLab) -> None:
     assert {row["interface"] for row in shown["ports"]} == {"v-blue-web", "v-red-app"}
     assert "192.168.50.0/24" in text
     assert "CUSTOMER ADDRESS" in text
+
+
+def test_a_hosts_log_names_what_its_switch_drops(lab: RunningLab) -> None:
+    assert lab.run("blue-web", "ping", "-c", "1", "-W", "1", "10.0.1.98").exit_code == 1
+
+    def logged() -> None:
+        lines = hnvlab("logs", "hv01", "--lab", lab.name).stdout
+        assert "blue-web: dropped, no-record: 10.0.0.4 > 10.0.1.98 icmp" in lines
+
+    eventually(logged, within_s=10)
+
+
+def test_an_interface_is_metered_inside_its_network_and_across_the_gateway(lab: RunningLab) -> None:
+    def packets() -> dict[tuple[str, str], int]:
+        properties = lab.controller().get("networkInterfaces/red-app")["properties"]
+        counted = properties.get("statistics", {})
+        return {
+            (kind, direction): counted.get(kind, {}).get(f"{direction}Packets", 0)
+            for kind in ("internal", "gateway")
+            for direction in ("outbound", "inbound")
+        }
+
+    before = packets()
+    lab.run("red-app", "ping", "-c", "20", "-i", "0.05", "-W", "2", "10.0.0.4").check()
+    lab.run("red-app", "ping", "-c", "10", "-i", "0.05", "-W", "2", "192.168.50.10").check()
+
+    def counted() -> None:
+        now = packets()
+        assert all(now[way] - before[way] >= (20 if way[0] == "internal" else 10) for way in now), now
+
+    eventually(counted, within_s=15)
 
 
 def traced(lab: RunningLab, *arguments: str, exit_code: int = 0) -> dict[str, Any]:

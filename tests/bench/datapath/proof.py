@@ -80,6 +80,6 @@ def _prove_acl(variant: str, place: Place) -> None:
             denied.sendto(b"denied", (place.address, DENIED_PORT))
 
     place.client.call(send)
-    counted = {counter.reason: counter.packets for counter in place.endpoints[0].counters()}
+    counted = {counter.reason: counter.packets for counter in place.endpoints[0].report().counters}
     if not counted.get(Drop.ACL):
         raise MeasureError(f"{variant}: the access control list lets pass what it denies")
