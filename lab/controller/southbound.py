@@ -14,6 +14,7 @@ import grpc.aio
 from lab.controller.controller import Controller
 from lab.controller.fleet import Node
 from lab.southbound import southbound_pb2 as pb
+from lab.southbound.collector import collect_seldom
 from lab.southbound.southbound_pb2_grpc import SouthboundServicer, add_SouthboundServicer_to_server
 
 _log = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ def create_server(controller: Controller, address: str, port: int, tls: Path) ->
         FileNotFoundError: a certificate is missing.
         RuntimeError: the port is taken.
     """
+    collect_seldom()
     server = grpc.aio.server(options=_OPTIONS)
     add_SouthboundServicer_to_server(Southbound(controller), server)  # type: ignore[no-untyped-call]
     credentials = grpc.ssl_server_credentials(

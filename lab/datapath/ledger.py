@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from typing import cast
 from uuid import UUID
 
 from lab.datapath import entries
@@ -137,7 +138,7 @@ class Ledger:
         touched = self._edit(gone, come, node or before)
         problems = self._faults(removed, added, before)
         if not problems:
-            wanted = self._wanted(removed, added, touched, before)
+            wanted = self._wanted(gone, come, touched, before)
             steps = steps_to(self.image, wanted)
             problems = [
                 no_room(name, needed, self._room[name])
@@ -288,14 +289,12 @@ class Ledger:
 
     # -- what it means in the kernel
 
-    def _wanted(
-        self, removed: Iterable[Item], added: Iterable[Item], touched: _Touched, before: Node
-    ) -> Wanted:
+    def _wanted(self, removed: _Named, added: _Named, touched: _Touched, before: Node) -> Wanted:
         wanted: Wanted = {name: {} for name in MAKE_ORDER}
-        for item in removed:
-            self._put(item, wanted, present=False)
-        for item in added:
-            self._put(item, wanted, present=True)
+        for name, item in removed.items():
+            self._put(name, item, wanted, present=False)
+        for name, item in added.items():
+            self._put(name, item, wanted, present=True)
         if self.node is not before:
             self._put_node(before, wanted)
             if before.provider_addresses != self.node.provider_addresses:
@@ -312,12 +311,12 @@ class Ledger:
             self._acls.put(acl, wanted)
         return wanted
 
-    def _put(self, item: Item, wanted: Wanted, *, present: bool) -> None:
+    def _put(self, name: Identity, item: Item, wanted: Wanted, *, present: bool) -> None:
         """An item's own entries, but for those of subnets and ports that stay: see `_put_subnet`."""
         match item:
             case LookupRecord():
-                key = entries.lookup_key(item.vsid, item.customer_address)
-                wanted[LOOKUP][key] = entries.lookup(item) if present else None
+                # Its identity is its key: most items are lookup records, and each key takes its time.
+                wanted[LOOKUP][cast(bytes, name)] = entries.lookup(item) if present else None
             case CustomerRoute():
                 key, value = entries.route(item, self._domains.of(item.rdid.bytes))
                 wanted[ROUTES][key] = value if present else None

@@ -20,6 +20,7 @@ import grpc.aio
 
 from lab.errors import LabError
 from lab.southbound import southbound_pb2 as pb
+from lab.southbound.collector import collect_seldom
 from lab.southbound.identity import SOUTHBOUND_PORT, TLS_DIRECTORY, NodeIdentity
 from lab.southbound.keys import GoalState, patch
 from lab.southbound.southbound_pb2_grpc import SouthboundStub
@@ -90,6 +91,7 @@ async def run_agent(
     Raises:
         FileNotFoundError: a TLS file is missing.
     """
+    collect_seldom()
     hello = pb.Hello(node=identity.node, kind=kind, instance=uuid.uuid4().hex)
     credentials = grpc.ssl_channel_credentials(
         root_certificates=(tls / "ca.pem").read_bytes(),
