@@ -1,25 +1,49 @@
 """Isolation: no frame of one routing domain leaves at a port of another, whatever policies and frame.
 
 Judged without the model, by where a frame comes out: ports bear the tag of their routing domain, and on the
-wire VSID and PA tell. Frames are first what a VM or a host may send, then what an attacker makes of that.
+wire VSID and PA tell. Frames are first what a VM or a host may send, then what an attacker makes of that. It
+holds in the midst of a change too, when an entry still names a port that is another subnet's by now.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from random import Random
 from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scapy.layers.inet import UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
 
+from lab.datapath.abi import Drop
+from lab.datapath.entries import FLOOD_KEY, LOCAL_KEY, flood_to_port, u32
+from lab.datapath.image import FLOOD, LOCALS
+from lab.datapath.maps import Map
 from lab.datapath.policy import Policy, Port
 
 from .agreement import domain_of, reaches
+from .model import Model
 from .model.flooding import receivers
-from .model.outcome import FORWARD, Ended, Outcome
+from .model.outcome import FORWARD, SHOT, Ended, Outcome
+from .model.parsing import mac
 from .model.tables import Tables
+from .scenario import (
+    ALICE,
+    BOB,
+    CAROL,
+    COMPARTMENT,
+    ROUTER,
+    carol_to_alice,
+    dropped,
+    from_alice,
+    from_wire,
+    ip_from_alice,
+)
+from .scenario import policy as shared_policy
 from .strategies import STRANGER, VSIDS, Devices, again, often, policies
 from .strategies_frames import vm_frame, wire_frame
 from .switch_rig import OUTWARDS, Rig, rig
@@ -101,9 +125,32 @@ def attack(bench: Rig, rng: Random) -> None:
     policy = policies(rng, devices)
     for turn in range(3):
         policy = again(rng, devices, policy) if turn else policy
+        before = entries(bench, LOCALS)
         bench.apply(policy)
-        for _ in range(FRAMES):
-            fire(bench, rng, policy)
+        now = entries(bench, LOCALS)
+        stale = {key: value for key, value in before.items() if now.get(key) != value and often(rng, 2)}
+        with overwritten(bench, LOCALS, stale):
+            for _ in range(FRAMES):
+                fire(bench, rng, policy)
+
+
+def entries(bench: Rig, name: str) -> dict[bytes, bytes]:
+    """What a map of the switch holds."""
+    with closing(Map.pinned(bench.switch.maps / name)) as opened:
+        return opened.items()
+
+
+@contextmanager
+def overwritten(bench: Rig, name: str, stale: dict[bytes, bytes]) -> Iterator[None]:
+    """A map with some entries of another policy: what two steps of a change leave for a moment."""
+    with closing(Map.pinned(bench.switch.maps / name)) as opened:
+        sound = opened.items()
+        opened.update(stale)
+        try:
+            yield
+        finally:
+            opened.delete(stale.keys() - sound.keys())
+            opened.update({key: sound[key] for key in stale.keys() & sound.keys()})
 
 
 def fire(bench: Rig, rng: Random, policy: Policy) -> None:
@@ -125,3 +172,65 @@ def fire(bench: Rig, rng: Random, policy: Policy) -> None:
         reached = reaches(policy, bench.uplinks, outlet, out)
         assert domain is not None, f"{frame.hex()} {seen} {policy}"
         assert reached == {domain}, f"{frame.hex()} {seen} {policy}"
+
+
+# -- an entry that names Red's port for a MAC of Blue's
+
+RED_PORT = 3
+
+
+@pytest.mark.parametrize(
+    ("vsid", "station", "packet"),
+    [
+        (5001, BOB, from_alice(ip_from_alice("10.0.0.5") / UDP(sport=5, dport=6), dst=BOB)),
+        (5003, COMPARTMENT, from_alice(ip_from_alice("10.0.2.2") / UDP(sport=5, dport=6))),
+        (5003, COMPARTMENT, from_alice(ip_from_alice("192.168.50.10") / UDP(sport=5, dport=6), dst=ROUTER)),
+        (5001, BOB, from_alice(ip_from_alice("10.0.0.5", flags="DF") / UDP() / bytes(2000), dst=BOB)),
+    ],
+    ids=["switched", "routed", "to a next hop", "too big for it"],
+)
+def test_an_entry_left_behind_leads_to_no_port_of_another_subnet(
+    bench: Rig, vsid: int, station: str, packet: Packet
+) -> None:
+    policy = shared_policy(bench)
+    bench.apply(policy)
+    model = Model(policy, bench.mtu)
+    model.tables.locals[vsid, mac(station)] = bench.ports[RED_PORT]
+    with overwritten(bench, LOCALS, {LOCAL_KEY.pack(vsid, mac(station), 0): u32(bench.ports[RED_PORT])}):
+        seen = bench.vport(bench.ports[0], bytes(packet))
+    assert dropped(seen) is Drop.PORT_ABSENT
+    wanted = model.vport(bench.ports[0], bytes(packet))
+    assert (seen.verdict, sorted(seen.counts)) == (wanted.verdict, sorted(wanted.counts))
+
+
+def test_an_entry_left_behind_lets_nothing_in_from_the_wire(bench: Rig) -> None:
+    """Red's port has the very MAC and CA that the frame is for."""
+    policy = shared_policy(bench)
+    bench.apply(policy)
+    frame = bytes(from_wire(carol_to_alice()))
+    model = Model(policy, bench.mtu)
+    model.tables.locals[5001, mac(ALICE)] = bench.ports[RED_PORT]
+    with overwritten(bench, LOCALS, {LOCAL_KEY.pack(5001, mac(ALICE), 0): u32(bench.ports[RED_PORT])}):
+        seen = bench.wire(frame)
+    assert dropped(seen) is Drop.NOT_LOCAL
+    assert sorted(seen.counts) == sorted(model.uplink(frame).counts)
+
+
+@pytest.mark.parametrize("from_fabric", [False, True], ids=["from a VM", "from the wire"])
+def test_a_receiver_left_behind_gets_no_copy(bench: Rig, from_fabric: bool) -> None:
+    bench.apply(shared_policy(bench))
+    everybody = ip_from_alice("10.0.0.255") / UDP(sport=5, dport=6)
+    if from_fabric:
+        everybody.src = "10.0.0.6"
+    frame = Ether(src=CAROL if from_fabric else ALICE, dst="ff:ff:ff:ff:ff:ff") / everybody
+    receivers_of_blue = sum(FLOOD_KEY.unpack(key)[0] == 5001 for key in entries(bench, FLOOD))
+    stale = {FLOOD_KEY.pack(5001, receivers_of_blue): flood_to_port(bench.ports[RED_PORT])}
+    with overwritten(bench, FLOOD, stale):
+        if from_fabric:
+            seen = bench.wire(bytes(from_wire(frame)), 3)
+        else:
+            seen = bench.vport(bench.ports[0], bytes(frame), 3)
+    assert seen.verdict == SHOT
+    assert bench.ports[RED_PORT] not in {ifindex for ifindex, _ in seen.copies}
+    assert len(seen.copies) == 2, "Bob, and Alice or Carol's host"
+    assert [reason for (reason, _, _), _ in seen.counts].count(Drop.PORT_ABSENT) == 1

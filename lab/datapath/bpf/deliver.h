@@ -9,15 +9,21 @@
 #include "trace.h"
 #include "tunnel.h"
 
-/* To a port, into which it fits. The frame is as the VM shall see it. */
-__noinline int deliver_port(struct __sk_buff *skb, struct pass *pass, __u32 ifindex)
+/* To a port of `vsid`, if it is one and the frame fits into it. The tables that lead to a port change one after the
+ * other: one of them may still name a port that is in another subnet by now, perhaps another tenant's.
+ * `vsid` is not looked at again: kept, it would cost a stack that Linux 6.1, by 32 octets a step, counts as full. */
+__noinline int deliver_port(struct __sk_buff *skb, struct pass *pass, __u32 ifindex, __u32 vsid)
 {
 	const struct hnv_vport *port = vport_find(ifindex);
 	int error;
 
-	if (!pass || !port)
+	if (!pass || !port || port->vsid != vsid)
 		return -HNV_DROP_PORT_ABSENT;
-	error = acl_inbound(skb, pass, ifindex, port->acl);
+	error = mtu_check(skb, pass, ifindex, 0);
+	if (!error && pass->is_routed)
+		error = router_rewrite(skb, pass);
+	if (!error)
+		error = acl_inbound(skb, pass, ifindex, port->acl);
 	if (error)
 		return error;
 	meter_add(pass, ifindex, HNV_ACL_INBOUND, skb->len);
@@ -51,12 +57,7 @@ static __always_inline int deliver_here(struct __sk_buff *skb, struct pass *pass
 
 	if (!ifindex)
 		return -HNV_DROP_PORT_ABSENT;
-	error = mtu_check(skb, pass, ifindex, 0);
-	if (!error && pass->is_routed)
-		error = router_rewrite(skb, pass);
-	if (error)
-		return error;
-	error = deliver_port(skb, pass, ifindex);
+	error = deliver_port(skb, pass, ifindex, pass->next_vsid);
 	if (error == TC_ACT_REDIRECT && pass->port)
 		meter_add(pass, pass->port, HNV_ACL_OUTBOUND, skb->len);
 	return error;

@@ -67,7 +67,6 @@ __noinline int flood_copy(struct __sk_buff *skb, struct pass *pass)
 	const struct hnv_flood *receiver;
 	struct hnv_addr pa;
 	__u32 ifindex;
-	int error;
 
 	if (!pass)
 		return -HNV_DROP_BUM;
@@ -79,10 +78,8 @@ __noinline int flood_copy(struct __sk_buff *skb, struct pass *pass)
 	pa = receiver->pa;
 	ifindex = receiver->ifindex;
 	pass->is_counted = 1;
-	if (addr_is_zero(&pa)) {
-		error = mtu_check(skb, pass, ifindex, 0);
-		return error ? error : deliver_port(skb, pass, ifindex);
-	}
+	if (addr_is_zero(&pa))
+		return deliver_port(skb, pass, ifindex, pass->vsid);
 	pass->next_pa = pa;
 	pass->next_vsid = pass->vsid;
 	return deliver(skb, pass);

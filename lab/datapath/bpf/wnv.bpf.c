@@ -247,8 +247,7 @@ static __always_inline int wire_forward(struct __sk_buff *skb, struct pass *pass
 			trace_stage(skb, pass, HNV_STAGE_ROUTED, pass->next_vsid, NULL);
 		return error ? error : deliver(skb, pass);
 	}
-	error = mtu_check(skb, pass, port, 0);
-	return error ? error : deliver_port(skb, pass, port);
+	return deliver_port(skb, pass, port, pass->vsid);
 }
 
 static __always_inline int uplink_ingress(struct __sk_buff *skb, struct pass *pass)

@@ -44,6 +44,11 @@ class Tables:
     def records(self) -> dict[tuple[int, Address], LookupRecord]:
         return {(r.vsid, r.customer_address): r for r in self.policy.lookups}
 
+    @cached_property
+    def locals(self) -> dict[tuple[int, bytes], int]:
+        """Which port holds a MAC: its ifindex. In the midst of a change it may be what it was before."""
+        return {(p.vsid, mac(p.mac)): p.ifindex for p in self.policy.ports}
+
     @property
     def encapsulation_overhead(self) -> int:
         """NVGRE: IPv4, GRE with key, Ethernet. VXLAN: IPv4, UDP, VXLAN, Ethernet."""
@@ -84,8 +89,9 @@ class Tables:
         return next(found, None)
 
     def local_port(self, vsid: int, address: bytes) -> Port | None:
-        """The port of this node that holds a MAC."""
-        return next((p for p in self.policy.ports if p.vsid == vsid and mac(p.mac) == address), None)
+        """The port of this node that holds a MAC, if it is in that subnet itself."""
+        port = self.ports.get(self.locals.get((vsid, address), 0))
+        return port if port and port.vsid == vsid else None
 
     def is_external(self, port: Port, address: Address) -> bool:
         """Whether an address is none of the routing domain's own subnets'."""
