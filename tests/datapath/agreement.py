@@ -8,12 +8,15 @@ from ipaddress import IPv4Address
 from random import Random
 from uuid import UUID
 
+from lab.datapath.abi import Drop
 from lab.datapath.policy import Policy
 
 from .model import FORWARD, Model, Outcome
 from .model.encapsulation import without_hash
+from .model.parsing import ICMP6
 from .strategies import Devices, again, often, policies
 from .strategies_frames import answer, vm_frame, wire_frame
+from .strategies_ip import ROUTERS
 from .switch_rig import Rig
 
 POLICIES, FRAMES = 3, 10
@@ -24,6 +27,8 @@ class Tally:
     """What a run has covered: frames by the reason that they ended with."""
 
     reasons: Counter[str] = field(default_factory=Counter)
+    routers_words: Counter[str] = field(default_factory=Counter)
+    """What went on from the link-local address of a tenant's router: from a VM, from the wire."""
 
     @property
     def frames(self) -> int:
@@ -74,6 +79,28 @@ class History:
         self._isolated(ifindex, wanted, seen, told)
         self._left = (ifindex, seen.ifindex, seen.frame) if seen.verdict == FORWARD else None
         self._tally.reasons[reason] += 1
+        vsid = wanted.counts[0][0][2] if wanted.counts else 0
+        if reason == Drop.FORWARDED.name and self._is_routers_word(ifindex, vsid, frame):
+            self._tally.routers_words["VM" if ifindex else "wire"] += 1
+
+    def _is_routers_word(self, ifindex: int, vsid: int, frame: bytes) -> bool:
+        """Whether a frame that went on may do so for no other reason.
+
+        Args:
+            vsid: that it came in with.
+        """
+        policy = self._policy
+        inner = frame if ifindex else frame[14 + (36 if policy.switch.vxlan else 28) :]
+        if ifindex:
+            port = next(p for p in policy.ports if p.ifindex == ifindex)
+            may_else = port.gateway or port.forwarding
+        else:
+            sender, domain = IPv4Address(frame[26:30]), domain_of(policy, vsid)
+            may_else = any(
+                m.gateway for m in policy.members if (m.rdid, m.provider_address) == (domain, sender)
+            )
+        said = inner[12:14] == b"\x86\xdd" and inner[20] == ICMP6 and inner[54] in ROUTERS
+        return said and not may_else and inner[22:24] == b"\xfe\x80"
 
     def _next(self) -> tuple[int, bytes]:
         """Where a frame comes in, 0: from the wire; and the frame."""

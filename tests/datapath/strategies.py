@@ -171,7 +171,7 @@ class _Draft:
             provider_address=home,
             forwarding=not often(rng, 5),
             dhcp_server=not often(rng, 4),
-            router_advertiser=not often(rng, 4),
+            router_advertiser=often(rng, 2),
             acl=tuple(acl_rule(rng, address.version) for _ in range(rng.choice((0, 0, 1, 2, 4)))),
         )
 

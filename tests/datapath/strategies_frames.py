@@ -21,7 +21,7 @@ from .strategies import (
     Devices,
     often,
 )
-from .strategies_ip import arp, discovery, packet
+from .strategies_ip import ROUTERS, arp, discovery, packet
 
 STATIONS = (
     *(mac(m) for m in (*ROUTER_MACS, *ROUTER_MACS, *MACS)),
@@ -41,7 +41,7 @@ def vm_frame(rng: Random, policy: Policy, devices: Devices) -> tuple[int, bytes]
     own_mac = mac(port.mac) if port else mac(MACS[0])
     own: Address = port.customer_address if port else ADDRESSES[4][1]
     kind = 0x0800 if own.version == 4 else 0x86DD
-    if not often(rng, 5):
+    if not often(rng, 4):
         kind, destination, payload = _neighbours(rng, own_mac, own)
     else:
         destination, payload = _unicast(rng, policy, port, own)
@@ -110,10 +110,17 @@ def wire_frame(rng: Random, policy: Policy) -> bytes:
         "destination": mac(target.mac) if target and often(rng, 4) else rng.choice((router, *STATIONS)),
         "length": 0,
     }
+    payload = packet(rng, source, to)
+    if family == 6 and not often(rng, 3):
+        # A router of the tenant's on another host.
+        speaker = mac(sender.mac) if sender else rng.choice(STATIONS)
+        station, payload = discovery(rng, speaker, source, ROUTERS)
+        fields["source"] = speaker
+        fields["destination"] = station if often(rng, 4) else fields["destination"]
     if not often(rng, 3):
         name, values = rng.choice(_BROKEN)
         fields[name] = rng.choice(values)
-    return _enclosed(rng, fields, vsid, packet(rng, source, to))
+    return _enclosed(rng, fields, vsid, payload)
 
 
 _BROKEN: tuple[tuple[str, tuple[int | bytes | IPv4Address, ...]], ...] = (

@@ -12,6 +12,8 @@ from .strategies import ADDRESSES, MACS, TRANSPORT_PORTS, often
 
 SIZES = (0, 0, 0, 0, 0, 1400, 1430, 1460, 1520, 1600)
 """Octets of ballast: around the limits of a port and of an uplink."""
+ROUTERS = (134, 137)
+ALL_NODES, ALL_NODES_MAC = IPv6Address("ff02::1"), bytes.fromhex("333300000001")
 
 
 def packet(rng: Random, source: Address, destination: Address) -> bytes:
@@ -131,15 +133,21 @@ def arp(rng: Random, own_mac: bytes, own: Address) -> bytes:
     return bytes.fromhex(head) + fields + rng.choice(ADDRESSES[4]).packed
 
 
-def discovery(rng: Random, own_mac: bytes, own: Address) -> tuple[bytes, bytes]:
-    """Neighbour discovery, most of it solicitations of the port itself: destination MAC and packet."""
+def discovery(
+    rng: Random, own_mac: bytes, own: Address, kinds: tuple[int, ...] = (135, 135, 133, *ROUTERS, 136)
+) -> tuple[bytes, bytes]:
+    """Neighbour discovery, most of it the port's own word: destination MAC and packet."""
     sound = often(rng, 3)
-    kind = 135 if often(rng, 3) else rng.choice((133, 134, 136, 137))
+    kind = rng.choice(kinds)
     target = rng.choice(ADDRESSES[6])
-    source = rng.choice((own, link_local(own_mac))) if sound else rng.choice(ADDRESSES[6])
+    link = link_local(own_mac)
+    sources = (link, link, own) if kind in ROUTERS else (link, own)
+    source = rng.choice(sources if sound else ADDRESSES[6])
     group = IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + target.packed[13:])
     destination = rng.choice((group, target)) if target.version == 6 else group
     station = b"\x33\x33" + group.packed[12:]
+    if kind in ROUTERS and often(rng, 3):
+        destination, station = ALL_NODES, ALL_NODES_MAC
     message = bytes([kind, 0 if often(rng) else 1]) + rng.randbytes(2) + bytes(4) + target.packed
     if often(rng, 3):
         message += bytes([1 if often(rng) else 2, 1]) + (own_mac if often(rng, 6) else mac(MACS[0]))

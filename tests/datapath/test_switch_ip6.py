@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from lab.datapath.abi import Drop
 from lab.southbound import southbound_pb2 as pb
+from lab.southbound.keys import record
+from lab.testing.eventually import eventually
 
+from .model.parsing import mac
+from .model.spoofing import link_local
 from .probe import ECHO_REPLY as ECHO_REPLY4
 from .probe import Answer
 from .probe6 import ECHO_REPLY, PACKET_TOO_BIG, TIME_EXCEEDED, UNREACHABLE, ping6
-from .world import BLUE, FABRIC_MTU, Tenant, Vm, World, world
+from .world import BLUE, FABRIC_MTU, Tenant, Vm, World, goal_state, world
 
 pytestmark = pytest.mark.root
 
 MEBI = 1 << 20
+ALL_NODES = "ff02::1"
+ADVERTISEMENT = 134
 OVERHEAD = {"nvgre": 42, "vxlan": 50}
 
 GREEN = Tenant(
@@ -90,3 +100,81 @@ def test_a_packet_too_big_for_the_fabric_is_answered_with_the_size_that_fits(
 )
 def test_tcp_with_super_packets(net: World, source: str, target: str, destination: str) -> None:
     net.transfer(source, target, destination, 32 * MEBI)
+
+
+def raw_icmp6() -> socket.socket:
+    ears = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    ears.setblocking(False)
+    return ears
+
+
+def advertise(source: str) -> None:
+    """A router's advertisement by the kernel: of no router any more, so that nobody's routes change."""
+    index = socket.if_nametoindex("eth0")
+    with raw_icmp6() as mouth:
+        mouth.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+
+        def is_ours() -> None:
+            try:
+                mouth.bind((source, 0, 0, index))
+            except OSError as error:
+                raise AssertionError("the kernel is not sure of its link-local address yet") from error
+
+        eventually(is_ours, within_s=10)
+        mouth.sendto(struct.pack("!BBHBBHII", ADVERTISEMENT, 0, 0, 64, 0, 0, 0, 0), (ALL_NODES, 0, 0, index))
+
+
+def advertisers(ears: socket.socket) -> set[str]:
+    """Who has been heard advertising since the last look."""
+    found = set()
+    while True:
+        try:
+            message, (sender, *_) = ears.recvfrom(2048)
+        except BlockingIOError:
+            return found
+        if message[0] == ADVERTISEMENT:
+            found.add(sender.partition("%")[0])
+
+
+def test_a_router_of_the_tenants_is_heard_on_its_link_and_nowhere_else(
+    net: World, request: pytest.FixtureRequest
+) -> None:
+    router, host = GREEN.vms[0], net.hosts["h1"]
+    own = str(link_local(mac(router.mac)))
+    settings = pb.SwitchSettings(encapsulation=request.node.callspec.params["net"])
+    goal = goal_state("h1", (GREEN, BLUE), settings)
+    port = record(
+        pb.Port(
+            interface_id=router.interface_id,
+            vsid=router.vsid,
+            customer_address=router.address,
+            mac=router.mac,
+            router_advertiser=True,
+        )
+    )
+    guarded = int(Drop.RA_GUARD), "vport-in", router.vsid
+    with ExitStack() as stack:
+        ears = {vm.name: stack.enter_context(net.vms[vm.name].call(raw_icmp6)) for vm in GREEN.vms[1:]}
+        before = host.counted().get(guarded, 0)
+        net.vms["ga"].call(lambda: advertise(own))
+
+        def is_dropped() -> None:
+            assert host.counted().get(guarded, 0) == before + 1
+
+        eventually(is_dropped, within_s=10)
+        host.endpoint.apply({**goal, port.key: port})
+        heard: dict[str, set[str]] = {name: set() for name in ears}
+        try:
+            net.vms["ga"].call(lambda: advertise(own))
+
+            def all_have_heard() -> None:
+                for name, ear in ears.items():
+                    heard[name] |= advertisers(ear)
+                assert heard["gb"] == heard["gc"] == {own}
+
+            eventually(all_have_heard, within_s=10)
+            # What a ping has crossed by now, so has what was said before it.
+            assert ask(net, "ga", "fd00:2::4") is not None
+            assert not heard["gd"] | advertisers(ears["gd"])
+        finally:
+            host.endpoint.apply(goal)

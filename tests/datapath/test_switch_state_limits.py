@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
-from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6ND_Redirect, IPv6
-from scapy.layers.l2 import Ether
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6ND_NA,
+    ICMPv6ND_RA,
+    ICMPv6ND_Redirect,
+    IPv6,
+    IPv6ExtHdrFragment,
+)
+from scapy.layers.l2 import GRE, Ether
 from scapy.packet import Packet
 
 from lab.datapath.abi import AclDirection, Drop, MeterKind
@@ -17,12 +25,28 @@ from lab.datapath.policy import SwitchSettings
 from lab.datapath.programs import SkBuff
 
 from .model.outcome import FORWARD, Outcome
-from .scenario import ALICE, GATEWAY_PA, ROUTER, dropped, from_wire
-from .state_bench import ALICE_PORT, EVE, EVE6, EVE_PORT, StateBench, passed, state_bench
+from .model.parsing import mac as octets
+from .model.spoofing import link_local
+from .scenario import ALICE, BOB, FAR, GATEWAY_PA, ROUTER, dropped, from_wire
+from .state_bench import (
+    ALICE_PORT,
+    EVE,
+    EVE6,
+    EVE_PORT,
+    FAY,
+    FAY6,
+    VSID6,
+    StateBench,
+    passed,
+    state_bench,
+)
 
 pytestmark = pytest.mark.root
 
 ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
+EVE_LINK_LOCAL, FAY_LINK_LOCAL, ROUTER_LINK_LOCAL = (
+    str(link_local(octets(station))) for station in (EVE, FAY, ROUTER)
+)
 TC_ACT_REDIRECT = 7
 
 
@@ -107,14 +131,126 @@ def test_only_a_dhcp_server_speaks_as_one(bench: StateBench) -> None:
     assert passed(bench.send6(UDP(sport=547, dport=546)))
 
 
-@pytest.mark.parametrize("message", [ICMPv6ND_RA(), ICMPv6ND_Redirect()], ids=["advertisement", "redirect"])
-def test_only_a_router_speaks_as_one(bench: StateBench, message: Packet) -> None:
-    frame = bytes(Ether(src=EVE, dst=ALL_NODES_MAC) / IPv6(src=EVE6, dst=ALL_NODES, hlim=255) / message)
+def say(
+    bench: StateBench, message: Packet, copies: int = 0, *, station: str = ALL_NODES_MAC, **ip: Any
+) -> Outcome:
+    """Eve says something to her link."""
+    packet = IPv6(**{"src": EVE_LINK_LOCAL, "dst": ALL_NODES, "hlim": 255, **ip}) / message
+    return bench.rig.vport(bench.rig.ports[EVE_PORT], bytes(Ether(src=EVE, dst=station) / packet), copies)
+
+
+def hear(
+    bench: StateBench,
+    message: Packet,
+    *,
+    mac: str = FAY,
+    station: str = ALL_NODES_MAC,
+    pa: str = FAR,
+    **ip: Any,
+) -> Outcome:
+    """Something comes to Eve's link from Fay's host."""
+    packet = IPv6(**{"src": FAY_LINK_LOCAL, "dst": ALL_NODES, "hlim": 255, **ip}) / message
+    return bench.rig.wire(bytes(from_wire(Ether(src=mac, dst=station) / packet, vsid=VSID6, src=pa)), 1)
+
+
+routers_words = pytest.mark.parametrize(
+    "message", [ICMPv6ND_RA(), ICMPv6ND_Redirect()], ids=["advertisement", "redirect"]
+)
+
+
+@routers_words
+@pytest.mark.parametrize("source", [EVE_LINK_LOCAL, EVE6], ids=["link-local", "CA"])
+def test_only_a_router_speaks_as_one(bench: StateBench, message: Packet, source: str) -> None:
     bench.apply()
-    assert dropped(bench.rig.vport(bench.rig.ports[EVE_PORT], frame)) is Drop.RA_GUARD
+    assert dropped(say(bench, message, src=source)) is Drop.RA_GUARD
     bench.apply(router_advertiser=True)
-    seen = bench.rig.vport(bench.rig.ports[EVE_PORT], frame)
-    assert Drop.RA_GUARD not in {reason for (reason, _, _), _ in seen.counts}
+    seen = say(bench, message, 1, src=source)
+    ((outlet, copy),) = seen.copies
+    assert outlet == bench.rig.uplink
+    assert Ether(copy)[GRE].key >> 8 == VSID6, "it stays in its subnet"
+    assert bytes(Ether(copy)[IPv6]) == bytes(IPv6(src=source, dst=ALL_NODES, hlim=255) / message)
+
+
+def test_a_router_redirects_one_neighbour(bench: StateBench) -> None:
+    bench.apply(router_advertiser=True)
+    assert passed(say(bench, ICMPv6ND_Redirect(), station=FAY, dst=FAY6))
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "reason"),
+    [
+        (ICMPv6ND_RA(), {"hlim": 254}, Drop.ND_MALFORMED),
+        (ICMPv6ND_RA(), {"hlim": 64, "src": EVE6}, Drop.ND_MALFORMED),
+        (ICMPv6ND_RA(), {"src": FAY_LINK_LOCAL}, Drop.CA_SPOOF),
+        (ICMPv6ND_RA(), {"src": ROUTER_LINK_LOCAL}, Drop.CA_SPOOF),
+        (ICMPv6ND_Redirect(), {"src": "fd00:6::1"}, Drop.CA_SPOOF),
+        (ICMPv6ND_RA(), {"station": ROUTER}, Drop.ND_IGNORED),
+        (ICMPv6ND_RA(), {"station": ROUTER, "src": EVE6}, Drop.ND_IGNORED),
+        (ICMPv6EchoRequest(), {}, Drop.CA_SPOOF),
+        (UDP(sport=134, dport=134), {}, Drop.CA_SPOOF),
+        (IPv6ExtHdrFragment(offset=1, nh=58) / bytes(ICMPv6ND_RA()), {}, Drop.CA_SPOOF),
+    ],
+    ids=[
+        "handed on",
+        "handed on, CA",
+        "a neighbour's",
+        "the router's",
+        "the router's own",
+        "to the router",
+        "to the router, CA",
+        "echo",
+        "datagram",
+        "later fragment",
+    ],
+)
+def test_nothing_else_comes_from_a_routers_link_local_address(
+    bench: StateBench, message: Packet, fields: dict[str, Any], reason: Drop
+) -> None:
+    bench.apply(router_advertiser=True)
+    assert dropped(say(bench, message, **fields)) is reason
+
+
+@routers_words
+def test_what_a_router_on_another_host_says_is_heard(bench: StateBench, message: Packet) -> None:
+    bench.apply()
+    seen = hear(bench, message)
+    ((outlet, copy),) = seen.copies
+    assert outlet == bench.rig.ports[EVE_PORT]
+    heard = Ether(src=FAY, dst=ALL_NODES_MAC) / IPv6(src=FAY_LINK_LOCAL, dst=ALL_NODES, hlim=255) / message
+    assert copy == bytes(heard)
+    assert passed(hear(bench, message, station=EVE, dst=EVE6)), "to one of its neighbours"
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "reason"),
+    [
+        (ICMPv6ND_RA(), {"hlim": 254}, Drop.CA_SPOOF),
+        (ICMPv6ND_RA(), {"mac": BOB}, Drop.CA_SPOOF),
+        (ICMPv6ND_RA(), {"mac": "01:00:5e:00:00:01"}, Drop.MAC_SPOOF),
+        (ICMPv6ND_RA(), {"mac": ROUTER, "src": ROUTER_LINK_LOCAL}, Drop.CA_SPOOF),
+        (ICMPv6ND_RA(), {"station": ROUTER}, Drop.CA_SPOOF),
+        (ICMPv6ND_RA(), {"pa": "192.168.6.66"}, Drop.PA_SPOOF),
+        (ICMPv6EchoRequest(), {}, Drop.CA_SPOOF),
+        (ICMPv6ND_NA(), {}, Drop.CA_SPOOF),
+        (IPv6ExtHdrFragment(offset=1, nh=58) / bytes(ICMPv6ND_RA()), {}, Drop.CA_SPOOF),
+    ],
+    ids=[
+        "handed on",
+        "another's MAC",
+        "multicast MAC",
+        "the router's",
+        "to the router",
+        "a stranger",
+        "echo",
+        "neighbour advertisement",
+        "later fragment",
+    ],
+)
+def test_nothing_else_is_heard_from_a_link_local_address(
+    bench: StateBench, message: Packet, fields: dict[str, Any], reason: Drop
+) -> None:
+    bench.apply(settings=SwitchSettings(external_router=True))
+    assert dropped(hear(bench, message, **fields)) is reason
 
 
 # -- meters
@@ -191,6 +327,19 @@ def test_a_shaped_port_sends_through_the_shaping_device_and_then_on() -> None:
         again = run(lambda: switch.shaped.test_run(frame, SkBuff(ifindex=device, mark=port)))
         assert (again.verdict, again.context.cb[0]) == (TC_ACT_REDIRECT, bench.rig.uplink)
         assert again.context.mark == 0
+
+
+def test_what_a_shaped_router_says_to_a_neighbour_goes_on_too() -> None:
+    with state_bench() as bench:
+        device = bench.rig.ports[5]
+        bench.apply(settings=SwitchSettings(qos_in=device), qos_class=0x10005, router_advertiser=True)
+        packet = IPv6(src=EVE_LINK_LOCAL, dst=FAY6, hlim=255) / ICMPv6ND_RA()
+        frame = bytes(Ether(src=EVE, dst=FAY) / packet)
+        seen = bench.rig.vport(bench.rig.ports[EVE_PORT], frame)
+        assert (seen.verdict, seen.ifindex) == (FORWARD, device)
+        context = SkBuff(ifindex=device, mark=bench.rig.ports[EVE_PORT])
+        again = bench.rig.namespace.call(lambda: bench.rig.switch.shaped.test_run(frame, context))
+        assert (again.verdict, again.context.cb[0]) == (TC_ACT_REDIRECT, bench.rig.uplink)
 
 
 @pytest.mark.parametrize(("qos_class", "there"), [(0, True), (0x10005, False)], ids=["port", "node"])

@@ -1,4 +1,5 @@
-/* Neighbour discovery (RFC 4861) is answered from policy and never leaves the port. */
+/* Neighbour discovery (RFC 4861) is answered from policy and never leaves the port, but for what a router of the
+ * tenant's own says, which stays in its subnet. */
 #pragma once
 
 #include "guard.h"
@@ -39,6 +40,37 @@ static __always_inline bool nd_is(const struct pass *pass)
 {
 	return pass->ip_version == 6 && pass->protocol == IPPROTO_ICMPV6 && !pass->is_later_fragment &&
 	       pass->icmp_type >= ND_ROUTER_SOLICITATION && pass->icmp_type <= ND_REDIRECT;
+}
+
+/* What only a router says: an advertisement or a redirect. */
+static __always_inline bool nd_is_routers(const struct pass *pass)
+{
+	return (pass->icmp_type == ND_ROUTER_ADVERTISEMENT || pass->icmp_type == ND_REDIRECT) && nd_is(pass);
+}
+
+/* Such a message comes from the router's link-local address (RFC 4861 §4.2, §4.5), for which there is no record: the
+ * address is the one that the source MAC gives, and no router has handed it on. */
+static __always_inline bool nd_is_from_link_local(const struct pass *pass)
+{
+	struct hnv_addr own;
+
+	if (!nd_is_routers(pass) || pass->ttl != ND_HOP_LIMIT)
+		return false;
+	own = addr_link_local(pass->frame.eth.h_source);
+	return addr_equal(&pass->source, &own);
+}
+
+/* May the port speak as a router? To its link only: the distributed router takes no advice and hands none on. */
+static __always_inline int nd_check_router(const struct pass *pass, const struct hnv_vport *port,
+					   const struct hnv_subnet *subnet)
+{
+	int error = guard_check_router(port);
+
+	if (error)
+		return error;
+	if (pass->ttl != ND_HOP_LIMIT)
+		return -HNV_DROP_ND_MALFORMED;
+	return mac_equal(pass->frame.eth.h_dest, subnet->router_mac.byte) ? -HNV_DROP_ND_IGNORED : 0;
 }
 
 /* Who asks, and whether an answer is due. */
@@ -117,8 +149,8 @@ __noinline int nd_answer(struct __sk_buff *skb, struct pass *pass)
 	subnet = subnet_find(pass->vsid);
 	if (!port || !subnet)
 		return -HNV_DROP_PORT_BLOCKED;
-	if (pass->icmp_type == ND_ROUTER_ADVERTISEMENT || pass->icmp_type == ND_REDIRECT)
-		return guard_check_router(port);
+	if (nd_is_routers(pass))
+		return nd_check_router(pass, port, subnet);
 	if (pass->icmp_type != ND_SOLICITATION)
 		return -HNV_DROP_ND_IGNORED;
 	error = nd_load(skb, pass, &asked);

@@ -3,6 +3,7 @@
 
 #include "icmp.h"
 #include "maps.h"
+#include "nd.h"
 #include "pass.h"
 
 /* Where an address is on-link in a routing domain. */
@@ -52,6 +53,22 @@ static __always_inline int spoof_check(const struct hnv_vport *port, const struc
 	return 0;
 }
 
+/* The same of a packet, whose source MAC is the port's. */
+static __always_inline int spoof_check_port(struct pass *pass, const struct hnv_vport *port)
+{
+	if (port->flags & HNV_PORT_ROUTER && nd_is_from_link_local(pass))
+		return 0;
+	return spoof_check(port, &pass->source, icmp_is_routers(pass), &pass->source_is_foreign);
+}
+
+/* From the wire: what one of the tenant's own routers says to its link. The distributed router says nothing of the
+ * kind, and is told nothing. */
+static __always_inline bool spoof_is_link_local(const struct pass *pass, const struct hnv_subnet *subnet)
+{
+	return nd_is_from_link_local(pass) && !mac_equal(pass->frame.eth.h_source, subnet->router_mac.byte) &&
+	       !mac_equal(pass->frame.eth.h_dest, subnet->router_mac.byte);
+}
+
 /* The inner source must live at exactly the PA that the packet came from, and bear its own MAC or the MAC of
  * the subnet's router; an appliance, or a gateway that routes for all, speaks for others; what lives nowhere in
  * the routing domain comes from a gateway only. */
@@ -62,6 +79,8 @@ static __always_inline int spoof_check_wire(struct pass *pass, const struct hnv_
 
 	if (mac_is_multicast(mac))
 		return -HNV_DROP_MAC_SPOOF;
+	if (spoof_is_link_local(pass, subnet))
+		return 0;
 	owner = ca_owner_find(pass->rd, &pass->source);
 	pass->source_is_foreign = !owner.record;
 	if (!owner.on_link)

@@ -89,7 +89,7 @@ static __always_inline int vport_judge(struct __sk_buff *skb, struct pass *pass,
 		if (error)
 			return error;
 	}
-	error = spoof_check(port, &pass->source, icmp_is_routers(pass), &pass->source_is_foreign);
+	error = spoof_check_port(pass, port);
 	if (!error)
 		error = guard_check(pass, port);
 	if (error)
@@ -142,7 +142,7 @@ static __always_inline int vport_ingress(struct __sk_buff *skb, struct pass *pas
 	trace_begin(skb, pass);
 	if (shaped) {
 		pass->is_counted = 1;
-		verdict = spoof_check(port, &pass->source, icmp_is_routers(pass), &pass->source_is_foreign);
+		verdict = spoof_check_port(pass, port);
 	} else {
 		trace_stage(skb, pass, HNV_STAGE_VPORT_IN, ifindex, NULL);
 		verdict = vport_judge(skb, pass, port);

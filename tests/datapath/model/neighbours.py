@@ -53,6 +53,10 @@ def discovery(tables: Tables, port: Port, subnet: Subnet, frame: bytes, packet: 
     if message[0] in (ADVERTISE_ROUTER, REDIRECT):
         if not port.router_advertiser:
             raise Ended(Drop.RA_GUARD)
+        if packet.ttl != 255:
+            raise Ended(Drop.ND_MALFORMED)
+        if frame[:6] == mac(subnet.router_mac):
+            raise Ended(Drop.ND_IGNORED)
         return None
     if packet.ttl != 255 or len(message) < 24 or message[1]:
         raise Ended(Drop.ND_MALFORMED)

@@ -122,7 +122,7 @@ class Model:
             raise Ended(Drop.MALFORMED)
         kind = int.from_bytes(frame[12:14], "big")
         packet = ip_of(kind, frame[ETHERNET:], subnet.router, Drop.INNER_VLAN)
-        spoofing.check_wire_source(self.tables, subnet, outer.source, member, packet, frame[6:12])
+        spoofing.check_wire_source(self.tables, subnet, outer.source, member, packet, frame)
         marked = encapsulation.marks(self.tables, outer.traffic_class, packet.traffic_class)
         frame = frame[:ETHERNET] + packet.with_traffic_class(marked)
         packet = ip_of(kind, frame[ETHERNET:], subnet.router, Drop.INNER_VLAN)
