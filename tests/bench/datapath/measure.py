@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,7 +89,7 @@ def _steer(place: Place, cpus: int) -> None:
 
 
 def tcp_gbits(tools: Tools, place: Place) -> float:
-    """One TCP stream, cubic: its best tenth of a second, as others on the machine can only slow it; Gbit/s.
+    """One TCP stream, cubic: median of its tenths of a second, so that an interruption does not count; Gbit/s.
 
     Raises:
         MeasureError: iperf3 failed.
@@ -99,7 +100,7 @@ def tcp_gbits(tools: Tools, place: Place) -> float:
     with _in_order(place):
         _, report = _between(place, f"iperf3 -s -1 -p {PORT} --forceflush", "listening", client)
     intervals = [item["sum"] for item in report["intervals"]]
-    return max(item["bits_per_second"] for item in intervals if not item["omitted"]) / 1e9
+    return statistics.median(item["bits_per_second"] for item in intervals if not item["omitted"]) / 1e9
 
 
 def udp_kpps(tools: Tools, place: Place) -> float:
