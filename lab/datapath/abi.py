@@ -286,6 +286,9 @@ class Settings(ctypes.Structure):
         ("event_pps", ctypes.c_uint32),
         ("uplink_count", ctypes.c_uint32),
         ("uplink", ctypes.c_uint32 * UPLINKS_MAX),
+        ("pa_network", ctypes.c_uint32),
+        ("pa_mask", ctypes.c_uint32),
+        ("pa_gateway", ctypes.c_uint32),
     )
 
 

@@ -35,7 +35,7 @@ ROUTE = struct.Struct("=IHH16s16s")
 MEMBER_KEY = struct.Struct("=I16s")
 FLOOD_KEY = struct.Struct("=II")
 FLOOD = struct.Struct("=16sI")
-SETTINGS = struct.Struct("=6I4I")
+SETTINGS = struct.Struct("=6I4I4s4s4s")
 ACL_KEY = struct.Struct("=IHH")
 ACL_RULE = struct.Struct("=16s16s16s16sHHHHBBHI")
 
@@ -163,8 +163,18 @@ def settings(node: Node) -> bytes:
         | (abi.SettingsFlag.EXTERNAL_ROUTER if switch.external_router else 0)
     )
     uplinks = [*node.uplinks, *[0] * (abi.UPLINKS_MAX - len(node.uplinks))]
+    provider, gateway = switch.provider, switch.provider_gateway
     return SETTINGS.pack(
-        flags, switch.team, switch.qos_in, switch.icmp_pps, switch.event_pps, len(node.uplinks), *uplinks
+        flags,
+        switch.team,
+        switch.qos_in,
+        switch.icmp_pps,
+        switch.event_pps,
+        len(node.uplinks),
+        *uplinks,
+        provider.network_address.packed if provider else bytes(4),
+        provider.netmask.packed if provider else bytes(4),
+        gateway.packed if gateway else bytes(4),
     )
 
 

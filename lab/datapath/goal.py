@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Network
 
 from lab.datapath.errors import InvalidPolicyError
 from lab.datapath.policy import AclRule, Item, Node, Port, ProviderAddress
@@ -198,11 +199,21 @@ def node_of(meaning: Meaning, uplinks: Sequence[int], qos_in: int) -> Node:
         uplinks: ifindex of each team member that has carrier, or 0, in the order of their names.
         qos_in: ifindex of the shaping device; 0: there is none.
     """
+    addresses = list(meaning.addresses.values())
+    provider, gateway = _provider(addresses)
     return Node(
-        carried(list(meaning.addresses.values()), uplinks),
+        carried(addresses, uplinks),
         tuple(index for index in uplinks if index),
-        replace(meaning.settings.switch, qos_in=qos_in),
+        replace(meaning.settings.switch, qos_in=qos_in, provider=provider, provider_gateway=gateway),
     )
+
+
+def _provider(addresses: Sequence[NodeAddress]) -> tuple[IPv4Network | None, IPv4Address | None]:
+    """The network of all PAs, and its gateway; (None, None): they are of several."""
+    places = {
+        (IPv4Network((item.address, item.prefix_length), strict=False), item.gateway) for item in addresses
+    }
+    return places.pop() if len(places) == 1 else (None, None)
 
 
 def carried(addresses: Sequence[NodeAddress], uplinks: Sequence[int]) -> tuple[ProviderAddress, ...]:

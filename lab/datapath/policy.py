@@ -48,6 +48,8 @@ class SwitchSettings:
         icmp_pps: ICMP errors per second and port; 0: not limited.
         event_pps: drop events per second and reason; 0: none.
         qos_in: ifindex of the shaping device; 0: there is none.
+        provider: the network that all PAs of the node are of; None: of several, and the kernel routes.
+        provider_gateway: next hop to PAs of other networks; None: there is none.
     """
 
     vxlan: bool = False
@@ -57,6 +59,8 @@ class SwitchSettings:
     icmp_pps: int = 0
     event_pps: int = 0
     qos_in: int = 0
+    provider: IPv4Network | None = None
+    provider_gateway: IPv4Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class StateBench:
                 for (source, target), number in packets.items()
             }
         )
-        state = self.map("hnv_settings_v2")
+        state = self.map("hnv_settings_v3")
         settings = abi.Settings.from_buffer_copy(state.items()[bytes(4)])
         settings.flags |= abi.SettingsFlag.TRACE
         state.update({bytes(4): bytes(settings)})

@@ -319,6 +319,17 @@ def test_the_provider_address_follows_the_goal_state() -> None:
         assert "via 192.168.6.1 " in host.namespace.ip(f"route show default table {PROVIDER_TABLE}")
 
 
+@pytest.mark.parametrize("prefix_length", [24, 32], ids=["on-link", "by the gateway"])
+def test_the_next_hop_of_an_outer_packet_is_policy(prefix_length: int) -> None:
+    """Whatever the kernel's routes say, only its neighbours are asked."""
+    with world((BLUE,)) as net:
+        host = net.hosts["h1"]
+        own = pb.ProviderAddress(address=PROVIDER["h1"], prefix_length=prefix_length, gateway=PROVIDER["h2"])
+        host.endpoint.apply({**goal_state("h1", (BLUE,)), record(own).key: record(own)})
+        host.namespace.ip(f"route add {PROVIDER['h2']} via 192.168.6.77 dev pa0 onlink")
+        assert net.ping("bw", "10.0.1.4") is not None
+
+
 GREEN_GATEWAY = Vm("gg", "h2", 7003, "10.0.2.2", "00:15:5d:0a:02:02", compartment=True)
 VIOLET_GATEWAY = Vm("vg", "h2", 8003, "172.16.2.2", "00:15:5d:0a:02:02", compartment=True)
 GREEN = Tenant(

@@ -174,12 +174,19 @@ def test_an_ipv6_subnet_in_the_maps() -> None:
 
 
 def test_settings_and_provider_addresses_in_the_maps() -> None:
-    switch = SwitchSettings(True, True, True, TeamMode.DYNAMIC, 5, 6, 7)
+    provider, gateway = IPv4Network("192.168.4.0/22"), IPv4Address("192.168.4.1")
+    switch = SwitchSettings(True, True, True, TeamMode.DYNAMIC, 5, 6, 7, provider, gateway)
     node = Node((ProviderAddress("a", OWN, 3), ProviderAddress("b", FAR, 0)), (3, 4), switch)
     image = ledger(node=node).image
     seen = abi.Settings.from_buffer_copy(image[SETTINGS][entries.u32(0)])
     assert (seen.flags, seen.team, seen.qos_in, seen.icmp_pps, seen.event_pps) == (7, 2, 7, 5, 6)
     assert (seen.uplink_count, list(seen.uplink)) == (2, [3, 4, 0, 0])
+    in_network_order = [
+        number.to_bytes(4, "little") for number in (seen.pa_network, seen.pa_mask, seen.pa_gateway)
+    ]
+    assert in_network_order == [
+        IPv4Address(text).packed for text in ("192.168.4.0", "255.255.252.0", "192.168.4.1")
+    ]
     assert image[PROVIDERS] == {entries.packed(OWN): entries.u32(3), entries.packed(FAR): entries.u32(0)}
 
 

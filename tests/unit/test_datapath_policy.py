@@ -169,6 +169,20 @@ def test_a_provider_address_is_carried_by_its_home_or_by_the_first_that_lives() 
         assert policy.uplinks == tuple(filter(None, uplinks))
 
 
+def test_the_next_hop_is_known_where_all_pas_are_of_one_network() -> None:
+    own = pb.ProviderAddress(address="1.2.3.4", prefix_length=24, gateway="1.2.3.1")
+    neighbour = pb.ProviderAddress(address="1.2.3.5", prefix_length=24, gateway="1.2.3.1", uplink=1)
+    elsewhere = pb.ProviderAddress(address="1.2.4.5", prefix_length=24, gateway="1.2.4.1", uplink=1)
+    for addresses, network, gateway in (
+        ([own], "1.2.3.0/24", "1.2.3.1"),
+        ([own, neighbour], "1.2.3.0/24", "1.2.3.1"),
+        ([own, elsewhere], "None", "None"),
+        ([], "None", "None"),
+    ):
+        switch = policy_of(goal(*addresses), {}, [7, 8]).switch
+        assert (str(switch.provider), str(switch.provider_gateway)) == (network, gateway)
+
+
 def test_settings_have_words() -> None:
     words = pb.SwitchSettings(
         encapsulation="vxlan", dscp="uniform", team_mode="dynamic", external_router=True

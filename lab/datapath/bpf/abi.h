@@ -187,7 +187,7 @@ struct hnv_flood {
 };
 _Static_assert(sizeof(struct hnv_flood) == 20, "abi");
 
-/* hnv_settings_v2[0] */
+/* hnv_settings_v3[0] */
 #define HNV_UPLINKS_MAX 4
 
 enum {
@@ -212,8 +212,11 @@ struct hnv_settings {
 	__u32 event_pps;                /* drop events per second and reason; 0: none */
 	__u32 uplink_count;             /* of those below; 0: none has carrier */
 	__u32 uplink[HNV_UPLINKS_MAX];  /* ifindexes of the uplinks that have carrier */
+	__be32 pa_network;              /* the network of all PAs of the node; mask 0: they are of several */
+	__be32 pa_mask;
+	__be32 pa_gateway;              /* next hop to PAs elsewhere; 0: there is none */
 };
-_Static_assert(sizeof(struct hnv_settings) == 40, "abi");
+_Static_assert(sizeof(struct hnv_settings) == 52, "abi");
 
 /* hnv_acls_v1: digest of an ordered set of rules -> the number that stands for it. Only user space uses it. A set
  * never changes: a port gets the number of another one, which tells its flows to be judged anew. */

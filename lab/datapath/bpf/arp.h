@@ -84,5 +84,5 @@ __noinline int arp_answer(struct __sk_buff *skb, struct pass *pass)
 	frame.arp.target_ip = asked.sender_ip;
 	if (bpf_skb_store_bytes(skb, 0, &frame, sizeof(frame), 0))
 		return -HNV_DROP_ARP_MALFORMED;
-	return redirect_to(skb, pass, HNV_VPORT_OUT, pass->vsid, pass->port);
+	return redirect_vport(skb, pass, pass->vsid, pass->port);
 }

@@ -28,7 +28,7 @@ __noinline int deliver_port(struct __sk_buff *skb, struct pass *pass, __u32 ifin
 		return error;
 	meter_add(pass, ifindex, HNV_ACL_INBOUND, skb->len);
 	trace_stage(skb, pass, HNV_STAGE_VPORT_OUT, ifindex, NULL);
-	return redirect_to(skb, pass, HNV_VPORT_OUT, port->vsid, ifindex);
+	return redirect_vport(skb, pass, port->vsid, ifindex);
 }
 
 /* By encapsulation. */

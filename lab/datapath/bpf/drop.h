@@ -13,14 +13,35 @@
  * 1 to HNV_FLOOD_MAX + 1: copy for the receiver of that number - 1. AGAIN | ifindex: is encapsulated, leave there. */
 #define MARK_AGAIN 0x80000000u
 
-static __always_inline int redirect_to(struct __sk_buff *skb, struct pass *pass, enum hnv_direction direction,
-				       __u32 vsid, __u32 ifindex)
+#define FAMILY_IP4 2                    /* AF_INET */
+
+/* Towards the fabric: the kernel's neighbours know the next hop's MAC, and queue what waits for ARP. Its routes would
+ * find the same next hop, for a tenth of a packet's time. */
+static __always_inline int redirect_wire(struct __sk_buff *skb, struct pass *pass, const struct hnv_settings *settings,
+					 __u32 ifindex)
 {
-	pass->out_direction = direction;
+	struct scratch *mine = scratch_get();
+	__be32 pa = pass->next_pa.word[3], next_hop;
+
+	if (!mine)
+		return -HNV_DROP_NO_UPLINK;
+	pass->out_direction = HNV_WIRE_OUT;
+	pass->out_vsid = pass->next_vsid;
+	skb->cb[CB_OUT_IFINDEX] = ifindex;
+	next_hop = settings->pa_mask && (pa & settings->pa_mask) == settings->pa_network ? pa : settings->pa_gateway;
+	if (!next_hop)
+		return bpf_redirect_neigh(ifindex, NULL, 0, 0);
+	mine->next_hop.nh_family = FAMILY_IP4;
+	mine->next_hop.ipv4_nh = next_hop;
+	return bpf_redirect_neigh(ifindex, &mine->next_hop, sizeof(mine->next_hop), 0);
+}
+
+static __always_inline int redirect_vport(struct __sk_buff *skb, struct pass *pass, __u32 vsid, __u32 ifindex)
+{
+	pass->out_direction = HNV_VPORT_OUT;
 	pass->out_vsid = vsid;
 	skb->cb[CB_OUT_IFINDEX] = ifindex;
-	/* Towards the fabric the kernel's routes and neighbours know the PA's MAC; it queues what waits for ARP. */
-	return direction == HNV_WIRE_OUT ? bpf_redirect_neigh(ifindex, NULL, 0, 0) : bpf_redirect(ifindex, 0);
+	return bpf_redirect(ifindex, 0);
 }
 
 /* Encapsulated, but still an IPv6 packet to the kernel: it learns better when it receives the packet anew. */

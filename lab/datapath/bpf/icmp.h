@@ -65,7 +65,7 @@ static __always_inline int icmp_send(struct __sk_buff *skb, struct pass *pass)
 	__u32 hash, uplink;
 
 	if (pass->port)
-		return redirect_to(skb, pass, HNV_VPORT_OUT, pass->vsid, pass->port);
+		return redirect_vport(skb, pass, pass->vsid, pass->port);
 	settings = settings_get();
 	if (!settings)
 		return -HNV_DROP_NO_UPLINK;

@@ -39,7 +39,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct hnv_settings);
-} hnv_settings_v2 SEC(".maps");
+} hnv_settings_v3 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
@@ -145,5 +145,5 @@ static __always_inline const struct hnv_settings *settings_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&hnv_settings_v2, &zero);
+	return bpf_map_lookup_elem(&hnv_settings_v3, &zero);
 }

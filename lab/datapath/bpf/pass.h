@@ -88,6 +88,7 @@ static __always_inline int drop_with_error(struct pass *pass, enum hnv_drop reas
 /* One pass at a time on a CPU: the programs run in the network's soft interrupt. On the stack there is no room. */
 struct scratch {
 	struct pass pass;
+	struct bpf_redir_neigh next_hop;        /* of an outer packet */
 	__u8 message[160];              /* an ICMP message under construction */
 };
 

@@ -149,7 +149,7 @@ static __always_inline int tunnel_push(struct __sk_buff *skb, struct pass *pass,
 	trace_stage(skb, pass, HNV_STAGE_WIRE_OUT, uplink, &pass->next_pa);
 	if (was_ip6 && skb->protocol == bpf_htons(ETH_P_IPV6))
 		return redirect_again(skb, pass, pass->next_vsid, uplink);
-	return redirect_to(skb, pass, HNV_WIRE_OUT, pass->next_vsid, uplink);
+	return redirect_wire(skb, pass, settings, uplink);
 }
 
 /* Every rule for the outer header, and the VSID behind it. Returns 1 when the packet is not for the switch. */

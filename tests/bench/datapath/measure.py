@@ -89,7 +89,7 @@ def _steer(place: Place, cpus: int) -> None:
 
 
 def tcp_gbits(tools: Tools, place: Place) -> float:
-    """One TCP stream, cubic: median of its tenths of a second, so that an interruption does not count; Gbit/s.
+    """One TCP stream, cubic: median of its tenths of a second: an interruption does not count; Gbit/s.
 
     Raises:
         MeasureError: iperf3 failed.
