@@ -14,7 +14,7 @@ import pytest
 
 from lab.datapath.abi import Drop
 from lab.datapath.build import SOURCE, compile_object
-from lab.datapath.errors import InvalidPolicyError
+from lab.datapath.errors import DatapathError, InvalidPolicyError
 from lab.datapath.team import PROVIDER_TABLE
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import record
@@ -317,6 +317,30 @@ def test_the_provider_address_follows_the_goal_state() -> None:
         assert "192.168.6.99/24" in host.namespace.ip("addr show pa0")
         assert PROVIDER["h1"] not in host.namespace.ip("addr show pa0")
         assert "via 192.168.6.1 " in host.namespace.ip(f"route show default table {PROVIDER_TABLE}")
+
+
+def test_a_goal_state_that_cures_a_refused_one_is_taken() -> None:
+    with world((BLUE,)) as net:
+        endpoint = net.hosts["h1"].endpoint
+        sound = goal_state("h1", (BLUE,))
+        own = pb.ProviderAddress(address=PROVIDER["h1"], prefix_length=24, gateway="255.255.255.255")
+        with pytest.raises(DatapathError, match="cannot carry"):
+            endpoint.apply({**sound, record(own).key: record(own)})
+        endpoint.apply(sound)
+        assert net.ping("bw", "10.0.1.4") is not None
+
+
+def test_a_shaping_cable_that_was_left_half_made_is_made_anew() -> None:
+    with world((BLUE,)) as net:
+        host = net.hosts["h1"]
+        host.namespace.ip("link add qos0 type veth peer name qos1")
+        half = host.namespace.ifindex("qos0")
+        goal = goal_state("h1", (BLUE,))
+        port = next(item for key, item in goal.items() if key.startswith("port/"))
+        port.port.outbound_maximum_kbps = 10_000
+        host.endpoint.apply(goal)
+        assert host.namespace.ifindex("qos0") != half
+        assert net.ping("bw", "10.0.1.4") is not None
 
 
 @pytest.mark.parametrize("prefix_length", [24, 32], ids=["on-link", "by the gateway"])

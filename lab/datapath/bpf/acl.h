@@ -107,7 +107,8 @@ static __always_inline int acl_decide_again(struct acl_walk *walk, struct hnv_fl
 	return 0;
 }
 
-/* An ICMP error: the quoted packet went the other way. */
+/* An ICMP error: the quoted packet went the other way, and its source is whom the error is for. One for anybody else is
+ * no part of the flow, or who has a flow could say what it likes to whom it likes. */
 static __always_inline int acl_judge_error(struct __sk_buff *skb, const struct pass *pass, struct acl_walk *walk,
 					   struct acl_scratch *mine, __u32 ifindex, __u32 acl,
 					   enum hnv_acl_direction direction, __u64 now)
@@ -116,7 +117,7 @@ static __always_inline int acl_judge_error(struct __sk_buff *skb, const struct p
 	struct hnv_flow_key *key = &mine->key;
 	struct hnv_flow *flow = NULL;
 
-	if (flow_packet_quoted(skb, pass, packet)) {
+	if (flow_packet_quoted(skb, pass, packet) && addr_equal(&pass->destination, &packet->source)) {
 		flow_key_of(key, ifindex, packet, direction == HNV_ACL_INBOUND);
 		flow = flow_find(key, now);
 	}

@@ -139,8 +139,13 @@ class AccessControl:
         return True
 
     def _judge_error(self, port: Port, packet: Packet, inbound: bool) -> bool:
-        """An ICMP error belongs to the flow of the packet that it quotes, which went the other way."""
+        """An ICMP error belongs to the flow of the packet that it quotes, which went the other way.
+
+        It is for whoever sent that packet, or belongs to no flow.
+        """
         quoted = _quoted(packet, not inbound)
+        if quoted is not None and quoted.source != packet.destination:
+            quoted = None
         flow = self.flows.get(quoted.key(port.ifindex)) if quoted else None
         if quoted is None or flow is None:
             return _rules_allow(port, _seen(packet, inbound))
