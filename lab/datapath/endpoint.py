@@ -57,6 +57,8 @@ class _Filter:
         self._unread: set[str] | None = None
         self._observed = Observed()
         self._behind = True
+        self._gone: set[int] = set()
+        self._placed: tuple[object, ...] | None = None
         self._ports: dict[str, Port] = {}
         self._classes: dict[str, int] = {}
 
@@ -72,9 +74,9 @@ class _Filter:
         else:
             self._unread |= set(touched)
         if self._behind:
-            self.refresh()
+            self._look(self._interfaces.observe())
         draft = self._book.draft(goal, self._unread)
-        if self._has_goal and draft.meaning is self._book.meaning:
+        if self._has_goal and not self._behind and draft.meaning is self._book.meaning:
             # Neither ports nor addresses: nothing to look at but the items themselves.
             self._switch.change(draft.removed, draft.added)
             self._commit(draft)
@@ -95,17 +97,23 @@ class _Filter:
         observed = self._interfaces.observe()
         if observed == self._observed and not self._behind:
             return False
-        # Under the agent before this one the switch knew the ports that it has policy for.
-        before = self._observed.ports.values() or self._switch.port_classes()
-        self._observed, self._behind = observed, True
-        self._attach()
-        self._switch.forget(set(before) - set(observed.ports.values()))
+        self._look(observed)
         # Without a goal state (the agent has just started and not reached the controller) the pinned maps
         # hold the policy of the run before, and forwarding goes on by it.
         if self._has_goal:
             self._follow(self._change([], [], self._book.meaning))
         self._behind = False
         return True
+
+    def _look(self, observed: Observed) -> None:
+        """Take in which interfaces there are; the policy does not follow yet."""
+        # Under the agent before this one the switch knew the ports that it has policy for.
+        self._gone |= set(self._observed.ports.values() or self._switch.port_classes())
+        self._observed, self._behind = observed, True
+        self._gone -= set(observed.ports.values())
+        self._attach()
+        self._switch.forget(self._gone)
+        self._gone.clear()
 
     def blocked_ports(self) -> dict[str, int]:
         """Ifindex of each vport that no Port record names, by interface id."""
@@ -168,7 +176,12 @@ class _Filter:
         self._behind = True
         addresses = list(self._book.meaning.addresses.values())
         carriers = {own.address: own.uplink_ifindex for own in carried(addresses, self._observed.live)}
-        self._team.place(self._observed.uplinks, addresses, carriers)
+        place = (self._observed.uplinks, addresses, carriers)
+        # Ports come and go often, and each time counts: netlink is slow beside a change of the maps.
+        if place != self._placed:
+            self._placed = None
+            self._team.place(*place)
+            self._placed = place
         self._shaper.finish(shaping, self._observed.ports)
         self._behind = False
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -145,8 +146,7 @@ class Shaper:
 
     def devices(self) -> tuple[int, int]:
         """Ifindexes of both ends of the shaping cable; 0, 0: there is none."""
-        found = [next(iter(self._netlink.link_lookup(ifname=name)), 0) for name in (QOS_IN, QOS_OUT)]
-        return found[0], found[1]
+        return _index(QOS_IN), _index(QOS_OUT)
 
     def prepare(self, wanted: Plan) -> int:
         """Make what ports are about to be sent to.
@@ -161,6 +161,9 @@ class Shaper:
             return 0
         try:
             entry, _ = self.devices()
+            if entry and not self._shapes and not self._is_whole(entry):
+                self._netlink.link("del", index=entry)
+                entry = 0
             if not entry:
                 entry = self._make_cable()
             self._set_class(entry, 1, Shape(wanted.root_kbps, wanted.root_kbps), _MAJOR)
@@ -200,11 +203,17 @@ class Shaper:
         self._shapes.clear()
         entry, out = self.devices()
         self._netlink.link("set", index=entry, mtu=_LARGEST_MTU)
-        # What has no class is not shaped.
-        self._netlink.tc("add", "htb", entry, handle=_MAJOR, default=0)
         for index in (entry, out):
             self._netlink.link("set", index=index, state="up")
+        # The last step, by which a cable is known to be whole. What has no class is not shaped.
+        self._netlink.tc("add", "htb", entry, handle=_MAJOR, default=0)
         return entry
+
+    def _is_whole(self, entry: int) -> bool:
+        """Whether whoever made the cable, an agent before this one perhaps, came to the end."""
+        return any(
+            item.get("kind") == "htb" and int(item["index"]) == entry for item in self._netlink.get_qdiscs()
+        )
 
     def _set_class(self, entry: int, minor: int, shape: Shape, parent: int) -> None:
         if self._shapes.get(minor) == shape:
@@ -261,6 +270,14 @@ class Shaper:
             for item in self._netlink.get_qdiscs()
             if item.get("kind") == "tbf" and int(item["index"]) in ports
         }
+
+
+def _index(name: str) -> int:
+    """Ifindex of an interface of the thread's network namespace; 0: there is none."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
 
 
 def _bucket(rate_kbps: int) -> int:
