@@ -48,7 +48,9 @@ class Meters:
             node: its name.
             meters: all that it has.
         """
+        told = set()
         for meter in meters:
+            told.add((meter.interface_id, (meter.kind, meter.direction)))
             interface = self._interfaces.setdefault(meter.interface_id, _Interface())
             kind, count = (meter.kind, meter.direction), Count(meter.packets, meter.bytes)
             before = interface.last.get((node, kind))
@@ -56,6 +58,12 @@ class Meters:
                 # The vport is a new one, or the node's counters are: what they had counted is over.
                 interface.past[kind] = interface.past.get(kind, Count()) + before
             interface.last[node, kind] = count
+        for interface_id, interface in self._interfaces.items():
+            for where, kind in list(interface.last):
+                if where == node and (interface_id, kind) not in told:
+                    # The vport has left the node; one that comes back counts from nothing.
+                    gone = interface.last.pop((where, kind))
+                    interface.past[kind] = interface.past.get(kind, Count()) + gone
 
     def forget(self, interface_id: str) -> None:
         """An interface is no more: one of the same name is another one."""

@@ -93,7 +93,11 @@ class PinnedState:
                     "vsid": port.vsid,
                     "customer_address": _text(port.ca),
                     "mac": abi.mac_text(port.mac),
+                    "provider_address": _text(port.pa),
                     "gateway": bool(port.flags & abi.PortFlag.GATEWAY),
+                    "forwarding": bool(port.flags & abi.PortFlag.FORWARDING),
+                    "access_list": port.acl or None,
+                    "shaped": bool(port.qos_class),
                     "reachable": ifindex in reachable,
                 }
             )
@@ -137,11 +141,16 @@ class PinnedState:
     @staticmethod
     def _route_row(rdids: Mapping[int, str], key_bytes: bytes, value: bytes) -> Row:
         key, route = abi.RouteKey.from_buffer_copy(key_bytes), abi.Route.from_buffer_copy(value)
+        table = socket.ntohl(key.table)
+        blackhole = bool(route.flags & abi.RouteFlag.BLACKHOLE)
         return {
-            "rdid": rdids.get(socket.ntohl(key.table)),
+            "rdid": rdids.get(table),
+            # A user-defined route is for what this subnet sends.
+            "from_vsid": table & ~abi.TABLE_USER if table & abi.TABLE_USER else None,
             "prefix": str(abi.route_prefix(key.prefix_bits, key.prefix)),
             "vsid": route.vsid,
-            "next_hop": _text(route.next_hop),
+            "next_hop": "none" if blackhole else _text(route.next_hop),
+            "external_router": _text(route.external_router),
         }
 
     @staticmethod
@@ -151,6 +160,7 @@ class PinnedState:
             "rdid": rdids.get(key.rd),
             "provider_address": _text(key.pa),
             "gateway": bool(_number(value) & abi.MemberFlag.GATEWAY),
+            "forwarder": bool(_number(value) & abi.MemberFlag.FORWARDER),
         }
 
     def _open(self, name: str) -> Map:

@@ -32,7 +32,7 @@ from lab.datapath.ledger import Ledger, no_room
 from lab.datapath.libbpf import ensure_bpffs
 from lab.datapath.maps import Map
 from lab.datapath.meters import forget_meters
-from lab.datapath.pins import BPFFS, PINS, link_pins, map_pins
+from lab.datapath.pins import BPFFS, PINS, link_pins, map_pins, settings_locked
 from lab.datapath.policy import Item, Node, Policy
 from lab.datapath.programs import Object, Program
 from lab.errors import Problem
@@ -203,11 +203,14 @@ class Switch:
     def _write(self, steps: list[Step]) -> None:
         for step in steps:
             target = self._maps[step.map_name]
-            upserts = step.upserts
             if step.map_name == SETTINGS:
                 # Who follows a packet sets the flag beside the agent, which must not clear it.
-                upserts = {key: _traced(value, self._is_tracing(key)) for key, value in upserts.items()}
-            target.update(upserts)
+                with settings_locked(self.maps):
+                    target.update(
+                        {key: _traced(value, self._is_tracing(key)) for key, value in step.upserts.items()}
+                    )
+                continue
+            target.update(step.upserts)
             target.delete(step.removes)
 
     def _is_tracing(self, key: bytes) -> bool:

@@ -23,7 +23,7 @@ from lab.datapath.errors import DatapathError
 from lab.datapath.events import TRACE_EVENTS, EventReader, SwitchEvent
 from lab.datapath.image import DOMAINS, SETTINGS
 from lab.datapath.maps import Map
-from lab.datapath.pins import PINS, map_pins
+from lab.datapath.pins import PINS, map_pins, settings_locked
 from lab.errors import Problem
 
 TRACES = "hnv_traces_v1"
@@ -129,14 +129,16 @@ def _named(maps: Path, packet: Followed) -> Iterator[int]:
                 abi.addr(packet.destination),
             )
         )
-        traces.update({key: number.to_bytes(4, "little")})
-        try:
+        with settings_locked(maps):
+            traces.update({key: number.to_bytes(4, "little")})
             _switch_tracing(settings, on=True)
+        try:
             yield number
         finally:
-            traces.delete([key])
-            if not traces.items():
-                _switch_tracing(settings, on=False)
+            with settings_locked(maps):
+                traces.delete([key])
+                if not traces.items():
+                    _switch_tracing(settings, on=False)
 
 
 def _switch_tracing(settings: Map, *, on: bool) -> None:

@@ -30,10 +30,12 @@ from lab.datapath.policy import (
 from lab.datapath.programs import Program
 from lab.datapath.show import PinnedState, as_text
 from lab.datapath.switch import Switch
+from lab.southbound import southbound_pb2 as pb
+from lab.southbound.keys import record
 
 from .netns import Namespace, namespaces, pin_directory
 from .switch_object import compiled
-from .world import BLUE, world
+from .world import BLUE, goal_state, world
 
 pytestmark = pytest.mark.root
 
@@ -219,15 +221,18 @@ def test_show_reads_the_kernel_and_needs_no_agent() -> None:
     with world((BLUE,)) as net:
         host = net.hosts["h1"]
         net.ping("bw", "10.0.1.4")
+        dropped = record(pb.UserRoute(vsid=5001, prefix="10.9.0.0/16"))
+        host.endpoint.apply({**goal_state("h1", (BLUE,)), dropped.key: dropped})
         net.ping("bw", "8.8.8.8")
         host.stop()
         try:
             state = PinnedState(host.pins)
             policy, ports = state.policy(), host.namespace.call(state.ports)
             assert policy["provider"][0]["provider_address"] == "192.168.6.11"
-            assert {"rdid": BLUE.rdid, "prefix": "10.0.1.0/24", "vsid": 5002, "next_hop": None} in policy[
-                "customer_routes"
-            ]
+            route = {"rdid": BLUE.rdid, "from_vsid": None, "prefix": "10.0.1.0/24", "vsid": 5002}
+            assert {**route, "next_hop": None, "external_router": None} in policy["customer_routes"]
+            ended = {"rdid": None, "from_vsid": 5001, "prefix": "10.9.0.0/16", "vsid": 5001}
+            assert {**ended, "next_hop": "none", "external_router": None} in policy["customer_routes"]
             assert {
                 "rdid": BLUE.rdid,
                 "vsid": 5002,

@@ -278,6 +278,10 @@ def test_traffic_is_added_up_over_migrations(lab: Datacenter) -> None:
         "internal": {"outboundPackets": 19, "outboundBytes": 1900},
         "gateway": {"inboundPackets": 38, "inboundBytes": 3800},
     }
+    lab.observe("hv02", pb.Report())
+    lab.observe("hv02", meter(5))
+    counted = lab.properties("/networkInterfaces/blue-web")["statistics"]
+    assert counted["internal"]["outboundPackets"] == 24, "it has left hv02 and come back"
     body = lab.get("/networkInterfaces/blue-web")
     assert lab.delete("/networkInterfaces/blue-web")
     lab.observe("hv02", meter(7))
