@@ -79,14 +79,14 @@ class StateBench:
         frame = Ether(src=CAROL, dst=ALICE) / IP(**{"src": src, "dst": "10.0.0.4", **ip}) / payload
         return self.rig.wire(bytes(from_wire(frame)))
 
-    def send6(self, payload: Packet) -> Outcome:
+    def send6(self, payload: Packet, **ip: Any) -> Outcome:
         """Eve sends to Fay."""
-        frame = Ether(src=EVE, dst=FAY) / IPv6(src=EVE6, dst=FAY6) / payload
+        frame = Ether(src=EVE, dst=FAY) / IPv6(**{"src": EVE6, "dst": FAY6, **ip}) / payload
         return self.rig.vport(self.rig.ports[EVE_PORT], bytes(frame))
 
-    def receive6(self, payload: Packet) -> Outcome:
+    def receive6(self, payload: Packet, **ip: Any) -> Outcome:
         """Fay sends to Eve."""
-        frame = Ether(src=FAY, dst=EVE) / IPv6(src=FAY6, dst=EVE6) / payload
+        frame = Ether(src=FAY, dst=EVE) / IPv6(**{"src": FAY6, "dst": EVE6, **ip}) / payload
         return self.rig.wire(bytes(from_wire(frame, vsid=VSID6)))
 
     def map(self, name: str) -> Map:

@@ -48,7 +48,8 @@ def _transport(rng: Random, source: Address, destination: Address) -> tuple[int,
 
 
 def _error(rng: Random, source: Address, destination: Address) -> tuple[int, bytes]:
-    """An ICMP error about a packet that went the other way."""
+    """An ICMP error about a packet that went the other way, at times for another than its sender."""
+    near = destination if often(rng) else rng.choice(ADDRESSES[source.version])
     far = source if often(rng, 3) else rng.choice(ADDRESSES[source.version])
     ports = struct.pack("!HH", rng.choice(TRANSPORT_PORTS), rng.choice(TRANSPORT_PORTS))
     echo = (b"\x08" if source.version == 4 else b"\x80") + struct.pack("!3xHH", rng.choice((1, 2)), 7)
@@ -56,12 +57,12 @@ def _error(rng: Random, source: Address, destination: Address) -> tuple[int, byt
         protocol = rng.choice((1, 6, 17, 50))
         quoted = echo if protocol == 1 else ports
         quote = struct.pack("!BBHHHBBH", 0x45, 0, 100, 0, 0, 64, protocol, 0)
-        quote += destination.packed + far.packed + quoted.ljust(8, b"\0")
+        quote += near.packed + far.packed + quoted.ljust(8, b"\0")
         return 1, bytes([rng.choice((3, 11)), rng.randrange(5), 0, 0, 0, 0, 0, 0]) + quote
     protocol = rng.choice((58, 6, 17, 50))
     quoted = echo if protocol == 58 else ports
     quote = struct.pack("!IHBB", 6 << 28, 60, protocol, 64)
-    quote += destination.packed + far.packed + quoted.ljust(8, b"\0")
+    quote += near.packed + far.packed + quoted.ljust(8, b"\0")
     return 58, bytes([rng.choice((1, 2, 3, 4)), 0, 0, 0, 0, 0, 0, 0]) + quote
 
 

@@ -243,6 +243,37 @@ def test_an_ipv6_error_passes_for_a_known_flow_only(bench: StateBench) -> None:
         assert passed(bench.receive6(ICMPv6DestUnreach(code=4) / Raw(quoted))) is expected
 
 
+def quoting6(packet: Packet) -> Packet:
+    return ICMPv6DestUnreach(code=4) / Raw(bytes(packet))
+
+
+def test_the_vm_tells_errors_to_nobody_but_the_sender_of_what_they_quote(bench: StateBench) -> None:
+    """Or whom a list keeps silent could tell everybody everything, for one packet that it was sent."""
+    bench.apply(rule("out"))
+    assert passed(bench.receive(UDP(sport=5, dport=6)))
+    error = quoting(IP(src="10.0.0.6", dst="10.0.0.4") / UDP(sport=5, dport=6))
+    assert passed(bench.send(error))
+    assert dropped(bench.send(error, dst="10.0.0.5", mac=BOB)) is Drop.ACL
+    assert dropped(bench.send(error, dst="10.0.1.4", mac=protocol.ROUTER)) is Drop.ACL
+    assert passed(bench.receive6(UDP(sport=5, dport=6)))
+    error6 = quoting6(IPv6(src=FAY6, dst=EVE6) / UDP(sport=5, dport=6))
+    assert passed(bench.send6(error6))
+    assert dropped(bench.send6(error6, dst="fd00:6::7")) is Drop.ACL
+
+
+def test_an_error_reaches_nobody_behind_the_vm_but_the_sender_of_what_it_quotes(bench: StateBench) -> None:
+    """A forwarding port is given what is for others."""
+    bench.apply(rule("in"), forwarding=True)
+    assert passed(bench.send(request()))
+    error = quoting(ip_from_alice("10.0.0.6") / request())
+    assert passed(bench.receive(error))
+    assert dropped(bench.receive(error, dst="192.168.50.10")) is Drop.ACL
+    assert passed(bench.send6(request()))
+    error6 = quoting6(IPv6(src=EVE6, dst=FAY6) / request())
+    assert passed(bench.receive6(error6))
+    assert dropped(bench.receive6(error6, dst="fd00:50::10")) is Drop.ACL
+
+
 # -- fragments
 
 
