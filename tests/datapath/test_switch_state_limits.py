@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -21,15 +23,16 @@ from scapy.packet import Packet
 
 from lab.datapath.abi import AclDirection, Drop, MeterKind
 from lab.datapath.meters import METERS, forget_meters, read_meters
-from lab.datapath.policy import SwitchSettings
+from lab.datapath.policy import LookupRecord, Port, SwitchSettings
 from lab.datapath.programs import SkBuff
 
 from .model.outcome import FORWARD, Outcome
 from .model.parsing import mac as octets
 from .model.spoofing import link_local
-from .scenario import ALICE, BOB, FAR, GATEWAY_PA, ROUTER, dropped, from_wire
+from .scenario import ALICE, BOB, DAVE, FAR, GATEWAY_PA, ROUTER, dropped, from_wire
 from .state_bench import (
     ALICE_PORT,
+    BOB_PORT,
     EVE,
     EVE6,
     EVE_PORT,
@@ -282,6 +285,29 @@ def test_a_port_is_metered_by_direction_and_by_where_the_other_end_is(bench: Sta
         (outbound, gateway): (1, 100),
         (inbound, internal): (1, 100),
         (inbound, gateway): (1, 100),
+    }
+
+
+def test_a_flooded_frame_is_metered_once_for_its_sender_and_once_for_each_receiver(bench: StateBench) -> None:
+    base = bench.base()
+    away = [IPv4Address(f"192.168.6.{number}") for number in (11, 12, 13)]
+    lookups = [
+        LookupRecord(f"far{at}", 5001, IPv4Address(f"10.0.0.{50 + at}"), f"00:15:5d:0a:01:{at:02x}", pa)
+        for at, pa in enumerate(away)
+    ]
+    dave = Port("dave", bench.rig.ports[5], 5001, IPv4Address("10.0.0.7"), DAVE)
+    bench.rig.apply(replace(base, lookups=(*base.lookups, *lookups), ports=(*base.ports, dave)))
+    meters(bench, ALICE_PORT)
+    ip = IP(src="10.0.0.4", dst="10.0.0.255")
+    frame = Ether(src=ALICE, dst="ff:ff:ff:ff:ff:ff") / ip / UDP(sport=5, dport=6) / bytes(58)
+    seen = bench.rig.vport(bench.rig.ports[ALICE_PORT], bytes(frame), len(away) + 2)
+    assert len(seen.counts) == 1 + len(away) + 2, "every copy is on its way"
+    counted = read_meters(bench.map(METERS))
+    outbound, inbound = AclDirection
+    assert {(item.ifindex, item.direction): (item.kind, item.packets, item.bytes) for item in counted} == {
+        (bench.rig.ports[ALICE_PORT], outbound): (MeterKind.INTERNAL, 1, 100),
+        (bench.rig.ports[BOB_PORT], inbound): (MeterKind.INTERNAL, 1, 100),
+        (bench.rig.ports[5], inbound): (MeterKind.INTERNAL, 1, 100),
     }
 
 

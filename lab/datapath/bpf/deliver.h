@@ -45,7 +45,8 @@ static __always_inline int deliver_wire(struct __sk_buff *skb, struct pass *pass
 		error = router_rewrite(skb, pass);
 	if (error)
 		return error;
-	if (pass->port)
+	/* A flooded frame has been metered, once for all its copies. */
+	if (pass->port && !pass->is_flood)
 		meter_add(pass, pass->port, HNV_ACL_OUTBOUND, skb->len);
 	return tunnel_send(skb, pass, hash, uplink);
 }
