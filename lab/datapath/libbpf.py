@@ -34,6 +34,11 @@ _SIGNATURES: tuple[tuple[str, type | None, tuple[type, ...]], ...] = (
     ("bpf_obj_get", ctypes.c_int, (ctypes.c_char_p,)),
     ("bpf_obj_pin", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p)),
     ("bpf_obj_get_info_by_fd", ctypes.c_int, (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)),
+    (
+        "bpf_map_create",
+        ctypes.c_int,
+        (ctypes.c_int, ctypes.c_char_p, *(ctypes.c_uint32,) * 3, ctypes.c_void_p),
+    ),
     ("bpf_map_update_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64)),
     ("bpf_map_lookup_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)),
     ("bpf_map_delete_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p)),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from lab.datapath.libbpf import Descriptor, check, library, possible_cpus
@@ -12,6 +14,7 @@ from lab.datapath.libbpf import Descriptor, check, library, possible_cpus
 PERCPU_TYPES = frozenset({5, 6, 10})
 """BPF_MAP_TYPE_PERCPU_HASH, _PERCPU_ARRAY, _LRU_PERCPU_HASH."""
 ARRAY_TYPES = frozenset({2, 6})
+_ARRAY, _ARRAY_OF_MAPS = 2, 12
 _BATCH = 4096
 
 
@@ -31,6 +34,38 @@ class _MapInfo(ctypes.Structure):
 
 class _BatchOptions(ctypes.Structure):
     _fields_ = (("sz", ctypes.c_size_t), ("elem_flags", ctypes.c_uint64), ("flags", ctypes.c_uint64))
+
+
+class _CreateOptions(ctypes.Structure):
+    """The head of struct bpf_map_create_opts."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("btf", ctypes.c_uint32 * 4),
+        ("inner_map_fd", ctypes.c_uint32),
+        ("map_flags", ctypes.c_uint32),
+    )
+
+
+def wait_for_programs() -> None:
+    """Come back when every program that runs now has ended: none works with what it read before.
+
+    Some ten ms. The kernel does it for whoever changes a map of maps (its maybe_wait_bpf_programs).
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    with closing(Descriptor(_create(_ARRAY))) as inner:
+        options = _CreateOptions(sz=ctypes.sizeof(_CreateOptions), inner_map_fd=inner.fd)
+        with closing(Descriptor(_create(_ARRAY_OF_MAPS, options))) as outer:
+            value = inner.fd.to_bytes(4, sys.byteorder)
+            check(library().call.bpf_map_update_elem(outer.fd, bytes(4), value, 0), "wait for programs")
+
+
+def _create(kind: int, options: _CreateOptions | None = None) -> int:
+    """A map of one entry, of four octets."""
+    given = ctypes.byref(options) if options else None
+    return check(library().call.bpf_map_create(kind, b"wait", 4, 4, 1, given), "create a map")
 
 
 class Map(Descriptor):

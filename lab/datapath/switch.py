@@ -18,6 +18,7 @@ from lab.datapath.build import OBJECT
 from lab.datapath.errors import DatapathError, InvalidPolicyError
 from lab.datapath.flows import FLOWS, forget_flows
 from lab.datapath.image import (
+    ACL_RULES,
     MAKE_ORDER,
     METERS,
     METRICS,
@@ -30,7 +31,7 @@ from lab.datapath.image import (
 )
 from lab.datapath.ledger import Ledger, no_room
 from lab.datapath.libbpf import ensure_bpffs
-from lab.datapath.maps import Map
+from lab.datapath.maps import Map, wait_for_programs
 from lab.datapath.meters import forget_meters
 from lab.datapath.pins import BPFFS, PINS, link_pins, map_pins, settings_locked
 from lab.datapath.policy import Item, Node, Policy
@@ -202,6 +203,9 @@ class Switch:
 
     def _write(self, steps: list[Step]) -> None:
         for step in steps:
+            if step.map_name == ACL_RULES and step.removes:
+                # The end of a list allows: no packet may still be on its way through rules that go.
+                wait_for_programs()
             target = self._maps[step.map_name]
             if step.map_name == SETTINGS:
                 # Who follows a packet sets the flag beside the agent, which must not clear it.

@@ -18,7 +18,10 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from lab.datapath.abi import Drop
+from lab.datapath import switch
+from lab.datapath.abi import AclKey, Drop
+from lab.datapath.image import ACL_RULES
+from lab.datapath.maps import wait_for_programs
 
 from . import state_bench as protocol
 from .scenario import ALICE, BOB, dropped, ip_from_alice
@@ -123,6 +126,29 @@ def test_both_ports_of_one_host_are_judged(bench: StateBench) -> None:
     assert passed(bench.send(UDP(sport=6, dport=5), dst="10.0.0.5", mac=BOB))
     answered = bench.rig.vport(bench.rig.ports[BOB_PORT], bytes(to_alice / UDP(sport=5, dport=6)))
     assert (passed(answered), answered.ifindex) == (True, bench.rig.ports[ALICE_PORT])
+
+
+def test_the_rules_of_an_old_list_go_when_no_packet_can_be_on_its_way_through_them(
+    bench: StateBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one would find their end early, which allows."""
+    bench.apply(rule("out"))
+    before, rules = bench.vport(ALICE_PORT).acl, bench.map(ACL_RULES)
+    seen = []
+
+    def wait() -> None:
+        seen.append(
+            (bench.vport(ALICE_PORT).acl, {AclKey.from_buffer_copy(key).acl for key in rules.items()})
+        )
+        wait_for_programs()
+
+    monkeypatch.setattr(switch, "wait_for_programs", wait)
+    bench.apply(rule("out", destination="10.0.0.6/32"))
+    after = bench.vport(ALICE_PORT).acl
+    assert seen == [(after, {before, after})]
+    assert {AclKey.from_buffer_copy(key).acl for key in rules.items()} == {after}
+    bench.apply(rule("out", destination="10.0.0.6/32"))
+    assert len(seen) == 1, "nothing went, nothing to wait for"
 
 
 # -- flows
