@@ -119,7 +119,7 @@ def end(lab: Lab, name: str, tenant: Tenant | None = None) -> End:
         tenant: whose network an address is looked up in; None: it is no destination, and needs a name.
 
     Raises:
-        UsageError: there is no such machine.
+        UsageError: there is no such machine, or it is another tenant's.
     """
     from lab.engine.trace_ends import end_at, ends
 
@@ -128,7 +128,19 @@ def end(lab: Lab, name: str, tenant: Tenant | None = None) -> End:
         found = end_at(every.values(), name, tenant)
         if found is not None:
             return found
-    return every[_known("machine of a tenant", name, every, lab)]
+    known = every[_known("machine of a tenant", name, every, lab)]
+    if tenant is not None and known.tenant.name != tenant.name:
+        # Its address means another machine, or none, in the sender's network: a verdict would be of that one.
+        raise UsageError(
+            Problem(
+                "HNV-CLI-014",
+                f"{name} is a machine of the tenant {known.tenant.name}, the sender one of {tenant.name}",
+                name,
+                expected=f"a machine of {tenant.name}, or an address",
+                hint=f"give the address instead: {known.address} may be somebody else's in {tenant.name}",
+            )
+        )
+    return known
 
 
 def host(lab: Lab, name: str) -> str:

@@ -20,7 +20,7 @@ def trace(
         str, typer.Argument(metavar="SRC", help="Who sends: a VM, a site or a server of a site.")
     ],
     destination: Annotated[
-        str, typer.Argument(metavar="DST", help="Whom to: a machine's name, or any address.")
+        str, typer.Argument(metavar="DST", help="Whom to: a machine of the same tenant, or any address.")
     ],
     protocol: Annotated[
         Protocol, typer.Option("--proto", help="An echo request, a SYN or a datagram.")

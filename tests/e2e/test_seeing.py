@@ -143,3 +143,11 @@ def test_a_packet_to_nobody_is_told_with_the_reason_of_its_drop(lab: RunningLab)
 
 def test_the_default_gateway_answers_for_itself(lab: RunningLab) -> None:
     assert traced(lab, "blue-web", "10.0.0.1")["outcome"] == "answered"
+
+
+def test_another_tenants_machine_is_refused_by_name(lab: RunningLab) -> None:
+    done = hnvlab("trace", "blue-web", "red-web", "--lab", lab.name, "--json", check=False)
+    assert done.returncode == 2
+    (error,) = json.loads(done.stdout)["errors"]
+    assert error["code"] == "HNV-CLI-014"
+    assert "tenant red" in error["message"]

@@ -194,6 +194,17 @@ def test_machines_are_found_by_name_and_by_address(model: Lab) -> None:
         labs.end(model, "10.0.0.4")
 
 
+@pytest.mark.parametrize("other", ["red-web", "red-sql", "red-hq"])
+def test_another_tenants_machine_is_no_destination(model: Lab, other: str) -> None:
+    """Its address is blue's own machine, or nobody, in blue's network: the verdict would be of that one."""
+    web = labs.end(model, "blue-web")
+    with pytest.raises(UsageError, match=f"{other} is a machine of the tenant red, the sender one of blue"):
+        labs.end(model, other, web.tenant)
+    with pytest.raises(UsageError, match="give the address instead"):
+        labs.end(model, other, web.tenant)
+    assert labs.end(model, "blue-sql", web.tenant).node == "blue-sql"
+
+
 def test_the_way_to_a_site_is_watched_in_the_compartment_and_at_the_site(model: Lab) -> None:
     web = labs.end(model, "blue-web")
     watched = places(model, web, labs.end(model, "blue-sql", web.tenant))
