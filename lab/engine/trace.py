@@ -22,7 +22,16 @@ from lab.engine import access, observe, runner
 from lab.engine.containers import ended
 from lab.engine.helper import START_S, Helper, started
 from lab.engine.trace_ends import End
-from lab.engine.trace_events import SENT, Outcome, Step, Trace, concluded, step_of_event, step_of_sighting
+from lab.engine.trace_events import (
+    SENT,
+    Outcome,
+    Step,
+    Trace,
+    concluded,
+    step_of_event,
+    step_of_sighting,
+    unsent,
+)
 from lab.engine.trace_packet import Probe, Protocol
 from lab.errors import LabError, Problem, WaitTimeoutError
 from lab.model.lab import Lab
@@ -126,6 +135,8 @@ def _followed(sender: Helper, ears: _Ears, source: End, destination: End, timeou
     known_at: float | None = None
     while time.monotonic() < end and (known_at is None or time.monotonic() < known_at + GRACE_S):
         message = sender.overhear(0.02) or {}
+        if "refused" in message:
+            return unsent(message["refused"])
         if "sent_ns" in message:
             steps.append(Step(message["sent_ns"], source.node, SENT, str(destination.address)))
         elif "seen" in message:

@@ -189,6 +189,15 @@ def concluded(steps: Iterable[Step], destination: str, port: str = "") -> Trace:
     return Trace(Outcome.LOST, ordered, _lost(ordered))
 
 
+def unsent(reason: str) -> Trace:
+    """The verdict on a packet that the sender's own kernel did not take.
+
+    Parameters:
+        reason: in the kernel's words.
+    """
+    return Trace(Outcome.LOST, (), f"It never left its sender: {reason}.")
+
+
 def explained(reason: str) -> str:
     """A drop reason as a sentence."""
     return REASONS.get(reason, f"The reason is {reason}.")

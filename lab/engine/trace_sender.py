@@ -5,7 +5,8 @@ Talked to through `lab.engine.helper`. First line of stdin: `{"pids": {NODE: PID
 "mark"}}`. It answers `{"ready": true}` as soon as every place is watched. `{"send": true}` is answered by
 `{"sent_ns": T}`, and from then on each time the packet, or its answer, passes an interface of a place by
 `{"seen": {"time_ns": T, "node": NODE, "compartment": NAME, "interface": NAME, "outgoing": BOOL, "answer":
-BOOL}}`. It ends with its stdin. Times are of CLOCK_MONOTONIC, as in the switches' own events.
+BOOL}}`; or, where the sender's kernel does not take the packet, by `{"refused": REASON}`. It ends with its
+stdin. Times are of CLOCK_MONOTONIC, as in the switches' own events.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def _serve(request: Mapping[str, Any], stack: ExitStack) -> None:
     with _entered(namespace_path(request["pids"][request["source"]], "")):
         family = socket.AF_INET if probe.source.version == 4 else socket.AF_INET6
         sender = stack.enter_context(socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW))
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     offset_ns = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.monotonic_ns()
     selector.register(sys.stdin.buffer, selectors.EVENT_READ, None)
     _answer({"ready": True})
@@ -70,11 +72,19 @@ def _serve(request: Mapping[str, Any], stack: ExitStack) -> None:
                 if seen:
                     _answer({"seen": seen})
             elif sys.stdin.buffer.readline():
-                sent_ns = time.monotonic_ns()
-                sender.sendto(probe.packet(), (str(probe.destination), 0))
-                _answer({"sent_ns": sent_ns})
+                _answer(_send(sender, probe))
             else:
                 return
+
+
+def _send(sender: socket.socket, probe: Probe) -> dict[str, Any]:
+    """When it was sent, or why the kernel did not take it."""
+    sent_ns = time.monotonic_ns()
+    try:
+        sender.sendto(probe.packet(), (str(probe.destination), 0))
+    except OSError as error:
+        return {"refused": error.strerror or str(error)}
+    return {"sent_ns": sent_ns}
 
 
 def probe_of(data: Mapping[str, Any]) -> Probe:

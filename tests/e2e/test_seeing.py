@@ -151,3 +151,18 @@ def test_another_tenants_machine_is_refused_by_name(lab: RunningLab) -> None:
     (error,) = json.loads(done.stdout)["errors"]
     assert error["code"] == "HNV-CLI-014"
     assert "tenant red" in error["message"]
+
+
+def test_a_packet_that_its_sender_cannot_send_is_lost_there(lab: RunningLab) -> None:
+    lab.run("blue-hq", "ip", "route", "add", "unreachable", "203.0.113.0/24").check()
+    try:
+        trace = traced(lab, "blue-hq", "203.0.113.9", exit_code=1)
+    finally:
+        lab.run("blue-hq", "ip", "route", "del", "unreachable", "203.0.113.0/24").check()
+    assert trace["outcome"] == "lost"
+    assert trace["explanation"] == "It never left its sender: No route to host."
+
+
+def test_a_broadcast_is_followed_as_far_as_it_goes(lab: RunningLab) -> None:
+    trace = traced(lab, "blue-web", "10.0.0.255", exit_code=1)
+    assert ("hv01", "vport-in") in way(trace)

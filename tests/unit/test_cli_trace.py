@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -17,7 +19,7 @@ from lab.cli import labs
 from lab.cli.trace import _refuse_other_version, write
 from lab.datapath import abi
 from lab.datapath.metrics import reason_name
-from lab.engine.trace import marked, places
+from lab.engine.trace import _Ears, _followed, marked, places
 from lab.engine.trace_ends import End
 from lab.engine.trace_events import (
     ANSWERED,
@@ -31,6 +33,7 @@ from lab.engine.trace_events import (
     step_of_sighting,
 )
 from lab.engine.trace_packet import Probe, Protocol
+from lab.engine.trace_sender import _send
 from lab.errors import UsageError
 from lab.model.lab import Lab
 from lab.model.loader import load
@@ -102,6 +105,34 @@ def test_each_trace_has_a_mark_of_its_own(model: Lab) -> None:
     marks = {marked(*ends, Protocol.ICMP, 0).mark for _ in range(50)}
     assert len(marks) > 40
     assert all(0 < mark <= 0xFFFF for mark in marks)
+
+
+class Refusing:
+    """Stands for a raw socket whose kernel has no route."""
+
+    def sendto(self, data: bytes, address: tuple[str, int]) -> int:
+        raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+
+
+class Sender:
+    """Stands for the program that sends; says what it is given to say."""
+
+    def __init__(self, *messages: dict[str, Any]) -> None:
+        self._messages = list(messages)
+
+    def overhear(self, timeout_s: float) -> dict[str, Any] | None:
+        return self._messages.pop(0) if self._messages else None
+
+
+def test_a_packet_that_the_kernel_does_not_take_never_left(model: Lab) -> None:
+    refused = _send(cast("Any", Refusing()), probe(Protocol.ICMP))
+    assert refused == {"refused": "Network is unreachable"}
+    ends = labs.end(model, "blue-web"), labs.end(model, "blue-app")
+    ears = _Ears(cast("Any", None), ())
+    trace = _followed(cast("Any", Sender(refused)), ears, *ends, 30)
+    assert trace.outcome is Outcome.LOST
+    assert trace.explanation == "It never left its sender: Network is unreachable."
+    assert trace.to_json()["steps"] == []
 
 
 def event(time_ns: int, stage: str, **more: Any) -> dict[str, Any]:
