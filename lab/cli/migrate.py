@@ -20,10 +20,10 @@ def migrate(
 ) -> None:
     """Move a running VM to another host, and say what it noticed of it.
 
-    The VM keeps its processes, addresses and connections; the policy of all hosts follows. Meanwhile it sends
-    1,000 echo requests per second to another VM of its tenant (or to its default gateway): what is lost of
-    them is the blackout. The topology file is not changed: the next `up` moves the VM back to where the
-    file says.
+    The VM keeps its processes, addresses and connections; the policy of all hosts follows, so the agents of
+    both hosts must be connected. Meanwhile it sends 1,000 echo requests per second to another VM of its
+    tenant (or to its default gateway): what is lost of them is the blackout. The topology file is not
+    changed: the next `up` moves the VM back to where the file says.
     """
     from lab.cli import labs
     from lab.cli.progress import progress
@@ -50,11 +50,11 @@ def described(result: Migration) -> list[str]:
     if result.target is None:
         lines.append("blackout          not measured: nothing answered the probe before the move")
     else:
-        over = "not over yet" if result.blackout_ms is None else f"{result.blackout_ms:.1f} ms"
-        lines.append(f"blackout          {over}, at {result.rate_pps} packets/s to {result.target}")
+        blackout = f"{result.blackout_ms:.1f} ms"
+        lines.append(f"blackout          {blackout}, at {result.rate_pps} packets/s to {result.target}")
         lines.append(f"packets lost      {result.lost} of {result.sent}")
     if result.move_ms is not None:
         lines.append(f"port moved in     {result.move_ms:.1f} ms")
     if result.policy_ms is not None:
-        lines.append(f"policy followed   after {result.policy_ms:.1f} ms, on every node")
+        lines.append(f"policy followed   after {result.policy_ms:.1f} ms, on every connected node")
     return lines

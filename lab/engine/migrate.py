@@ -12,16 +12,17 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import docker
 
-from lab.controller.client import ControllerClient
+from lab.controller.client import ControllerClient, ControllerUnreachableError
 from lab.engine import access, observe, runner
 from lab.engine.containers import ended
 from lab.engine.events import Events, Note
-from lab.engine.helper import START_S, Helper, started
+from lab.engine.helper import START_S, Helper, HelperError, started
 from lab.engine.pki import Pki
 from lab.engine.state import LabState
 from lab.engine.up import api_url
@@ -37,10 +38,17 @@ RATE_PPS = 1000
 FOLLOWED = "Succeeded"
 """provisioningState of a resource whose policy every connected node has taken over."""
 PAUSE_S = 0.003
+MOST_PROBED = 5
+"""VMs that are asked for an answer before the move, for up to a second each; the user waits meanwhile."""
+MEASURE_S = 10.0
+"""How long a VM that has moved may take to be well again."""
+ASK_S = 5.0
+"""How long a Network Controller that did not answer a change is asked whether it has made it."""
+NOT_CONNECTED = "HostNotConnectedToController"
 
 
 class MigrationError(LabError):
-    """A VM could not be moved; it is where it was."""
+    """A VM could not be moved, or not well; the message says where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ def place_of(interface: dict[str, Any]) -> str:
 
 
 def targets(tenant: Tenant, vm: Vm, places: dict[str, str], source: str, destination: str) -> tuple[str, ...]:
-    """What to probe from inside a VM, the best first: other VMs of its tenant, then its default gateway.
+    """What to probe from inside a VM, the best first: some other VMs of its tenant, then its default gateway.
 
     A VM on a third host sees the whole of a move: its own host's policy must follow. One on the source host
     becomes remote, one on the destination local. The gateway address is answered by the VM's own host.
@@ -93,9 +101,28 @@ def targets(tenant: Tenant, vm: Vm, places: dict[str, str], source: str, destina
     others = sorted(
         (item for item in tenant.vms if item.name != vm.name and item.address.version == vm.address.version),
         key=lambda item: (rank.get(places.get(item.name, item.host), 0), item.name),
-    )
+    )[:MOST_PROBED]
     router = next(subnet.router for subnet in tenant.subnets if subnet.name == vm.subnet)
     return (*(str(item.address) for item in others), str(router))
+
+
+def require_over(result: Migration) -> None:
+    """That a VM that has moved is not cut off any more.
+
+    Raises:
+        MigrationError: it still was when measuring ended.
+    """
+    if result.target is not None and result.blackout_ms is None:
+        raise MigrationError(
+            Problem(
+                code="HNV-ENG-097",
+                message=f"{result.vm} has moved from {result.source} to {result.destination} and was still "
+                f"cut off when measuring ended: {result.lost} of {result.sent} probes to {result.target} "
+                "were lost",
+                place=result.vm,
+                hint="hnvlab status says which node does not follow; hnvlab up FILE moves it back",
+            )
+        )
 
 
 def migrate(
@@ -113,8 +140,9 @@ def migrate(
     Raises:
         BusyLabError: another process works on the lab.
         ContainerError: the VM or a host does not run.
-        MigrationError: the VM's port stands nowhere, or its connections cannot be taken along.
-        ControllerError: the Network Controller refuses; the port is back where it was.
+        MigrationError: the VM's port stands nowhere, the agent of a host is not connected, or the connections
+            cannot be taken along, and nothing has moved; the Network Controller or the kernel refuses, and
+            what was done is taken back; or the VM has moved and stays cut off.
         WaitTimeoutError: some node does not take its new policy over.
     """
     state = LabState.of(lab.name)
@@ -149,16 +177,19 @@ class _Work:
         interface = self.api.get(self._path)
         image = observe.fabric_image(self.client, self.lab.name)
         with started(self.client, self.lab.name, image, MODULE, processes) as mover:
-            source, ifindex, target = self._prepare(mover, interface, processes)
+            source, ifindex = self._prepare(mover, interface, processes)
             if source == self.destination == place_of(interface):
                 return Migration(self.vm.name, source, source)
+            self._require_agents(source, place_of(interface))
+            mover.say({"probe": True})
+            target = mover.hear(START_S)["target"]
             self.events(Note(f"moving {self.vm.name} from {source} to {self.destination}"))
             if source != self.destination:
                 self._take_flows(names[source], names[self.destination], ifindex)
             move_ms, policy_ms = self._move(mover, interface, source)
-            mover.say({"end": {"within_s": 10.0}})
+            mover.say({"end": {"within_s": MEASURE_S}})
             lost = mover.hear(MOVE_S)
-        return Migration(
+        result = Migration(
             self.vm.name,
             source,
             self.destination,
@@ -168,6 +199,8 @@ class _Work:
             move_ms=move_ms,
             policy_ms=policy_ms,
         )
+        require_over(result)
+        return result
 
     @property
     def _path(self) -> str:
@@ -175,8 +208,8 @@ class _Work:
 
     def _prepare(
         self, mover: Helper, interface: dict[str, Any], processes: Mapping[str, int]
-    ) -> tuple[str, int, str | None]:
-        """Where the port stands, which index it will have at the destination, and what is probed."""
+    ) -> tuple[str, int]:
+        """Where the port stands, and which index it will have at the destination."""
         places = {item["resourceId"]: place_of(item) for item in self.api.list("/networkInterfaces")}
         port = port_of(self.lab, self.vm)
         source = place_of(interface)
@@ -202,7 +235,35 @@ class _Work:
                     hint="hnvlab up FILE wires it again",
                 )
             )
-        return str(ready["host"]), int(ready["ifindex"]), ready["target"]
+        return str(ready["host"]), int(ready["ifindex"])
+
+    def _require_agents(self, source: str, told: str) -> None:
+        """Both hosts must follow: the Network Controller does not wait for an agent that is not there.
+
+        Parameters:
+            source: host that the port stands on.
+            told: the one that the Network Controller has the VM on; another after a migration was killed.
+        """
+        states = self.api.node_states()
+        away = [
+            host
+            for host in dict.fromkeys((source, told, self.destination))
+            if host and (host not in states or states[host].code == NOT_CONNECTED)
+        ]
+        if away:
+            raise MigrationError(
+                [
+                    Problem(
+                        code="HNV-ENG-095",
+                        message=f"{self.vm.name} stays on {source}: the agent of {host} is not connected, "
+                        "so the host would not follow",
+                        place=host,
+                        hint=f"start it: hnvlab exec {host} -- s6-svc -u /run/service/hvhost, "
+                        "or hnvlab up FILE",
+                    )
+                    for host in away
+                ]
+            )
 
     def _take_flows(self, source: str, destination: str, ifindex: int) -> None:
         """Let the destination's switch know the connections that the source's access control lists follow.
@@ -239,18 +300,71 @@ class _Work:
         if moving:
             mover.say({"move": self.destination})
         before = time.monotonic()
+        refusal = self._tell(interface)
+        try:
+            moved = mover.hear(MOVE_S) if moving else {"move_ms": None}
+        except HelperError as error:
+            cause = error if refusal is None else refusal
+            if refusal is None:
+                self._tell_again(interface)
+            raise self._not_moved(cause, source) from error
+        if refusal is not None:
+            raise self._not_moved(refusal, self._back(mover, source) if moving else source) from refusal
+        self._await_policy()
+        return moved["move_ms"], (time.monotonic() - before) * 1000
+
+    def _tell(self, interface: dict[str, Any]) -> LabError | None:
+        """Let the Network Controller know of the new place; why it does not, if it does not."""
         properties = {**interface["properties"], "server": {"resourceRef": f"/servers/{self.destination}"}}
         try:
             self.api.put(self._path, {**interface, "properties": properties})
-        except LabError:
-            if moving:
-                mover.hear(MOVE_S)
-                mover.say({"move": source})
-                mover.hear(MOVE_S)
-            raise
-        moved = mover.hear(MOVE_S) if moving else {"move_ms": None}
-        self._await_policy()
-        return moved["move_ms"], (time.monotonic() - before) * 1000
+        except ControllerUnreachableError as error:
+            # Only the answer may be lost: it may have made the change before it went away.
+            return None if self._told() == self.destination else error
+        except LabError as error:
+            return error
+        return None
+
+    def _tell_again(self, interface: dict[str, Any]) -> None:
+        """Let the Network Controller know the old place; what came of it is asked for after it."""
+        with suppress(LabError):
+            self.api.put(self._path, interface)
+
+    def _told(self) -> str | None:
+        """The host that the Network Controller has the VM on; None: it does not say."""
+        end = time.monotonic() + ASK_S
+        while True:
+            try:
+                return place_of(self.api.get(self._path))
+            except ControllerUnreachableError:
+                if time.monotonic() > end:
+                    return None
+            except LabError:
+                return None
+            time.sleep(10 * PAUSE_S)
+
+    def _back(self, mover: Helper, source: str) -> str:
+        """Bring the port back; the host that it is on then."""
+        try:
+            mover.say({"move": source})
+            mover.hear(MOVE_S)
+        except HelperError:
+            return self.destination
+        return source
+
+    def _not_moved(self, cause: LabError, port_at: str) -> MigrationError:
+        """A failure, and what holds after it."""
+        told = self._told()
+        port = port_of(self.lab, self.vm).interface
+        known = f"has it on {told}" if told else "does not say where it has it"
+        well = Problem(
+            code="HNV-ENG-096",
+            message=f"the move of {self.vm.name} has failed: its port {port} is on {port_at}, "
+            f"the Network Controller {known}",
+            place=self.vm.name,
+            hint="" if told == port_at else "hnvlab up FILE brings both to where the file says",
+        )
+        return MigrationError((*cause.problems, well))
 
     def _await_policy(self) -> None:
         """Until every connected node that the change concerns has acknowledged it."""

@@ -2,10 +2,10 @@
 
 Talked to through `lab.engine.helper`. First line of stdin: `{"pids": {NODE: PID}, "hosts": [NODE…], "vm":
 NODE, "port": NAME, "alias": ALIAS, "destination": NODE, "targets": [ADDRESS…], "rate_pps": N}`. It answers
-with where the port stands, which index it will have at the destination, and which target answers the probe:
-`{"host": NODE or null, "ifindex": N or null, "target": ADDRESS or null}`. Then each `{"move": NODE}` is
-answered by `{"move_ms": T}`, and `{"end": {"within_s": T}}` by what was lost, `{"sent": N, "lost": N,
-"blackout_ms": T or null}` (all null without a target).
+with where the port stands and which index it will have at the destination: `{"host": NODE or null,
+"ifindex": N or null}`. `{"probe": true}` is answered by which target answers the probe, `{"target": ADDRESS
+or null}`, each `{"move": NODE}` by `{"move_ms": T}`, and `{"end": {"within_s": T}}` by what was lost,
+`{"sent": N, "lost": N, "blackout_ms": T or null}` (all null without a target).
 """
 
 from __future__ import annotations
@@ -46,12 +46,14 @@ def _serve(
 ) -> None:
     port, hosts = request["port"], {node: spaces[node] for node in request["hosts"]}
     standing = holder(port, request["alias"], hosts)
-    target, stream, index = None, None, None
-    if standing is not None:
-        index = spaces[standing].index_at(spaces[request["destination"]])
-        target, stream = _probe(request["targets"], request["rate_pps"], spaces[request["vm"]])
-    _answer({"host": standing, "ifindex": index, "target": target})
+    stream = None
+    index = spaces[standing].index_at(spaces[request["destination"]]) if standing is not None else None
+    _answer({"host": standing, "ifindex": index})
     for order in orders:
+        if "probe" in order:
+            target, stream = _probe(request["targets"], request["rate_pps"], spaces[request["vm"]])
+            _answer({"target": target})
+            continue
         if "end" in order:
             _answer(_lost(stream, order["end"]["within_s"]))
             return

@@ -135,3 +135,26 @@ def test_a_vm_stays_where_it_is_while_the_controller_is_away(at_home: RunningLab
     assert json.loads(done.stdout)["errors"][0]["code"] == "HNV-NC-001"
     assert "v-red-app" in ports(lab, "hv01")
     lab.run("red-app", "ping", "-c", "1", "-W", "2", "10.0.0.4").check()
+
+
+@pytest.mark.parametrize("host", ["hv01", "hv02"])
+def test_a_vm_stays_where_it_is_while_a_host_would_not_follow(at_home: RunningLab, host: str) -> None:
+    lab = at_home
+    lab.run(host, "s6-svc", "-wD", "-d", "/run/service/hvhost").check()
+    try:
+
+        def away() -> None:
+            assert lab.controller().node_states()[host].code == "HostNotConnectedToController"
+
+        eventually(away, within_s=20)
+        done = hnvlab("migrate", "red-app", "hv02", "--lab", lab.name, "--json", check=False)
+        assert lab.controller().get("networkInterfaces/red-app")["properties"]["server"] == {
+            "resourceRef": "/servers/hv01"
+        }
+    finally:
+        lab.run(host, "s6-svc", "-u", "/run/service/hvhost").check()
+    assert done.returncode == 1
+    (error,) = json.loads(done.stdout)["errors"]
+    assert (error["code"], error["place"]) == ("HNV-ENG-095", host)
+    assert "v-red-app" in ports(lab, "hv01") - ports(lab, "hv02")
+    lab.run("red-app", "ping", "-c", "1", "-W", "2", "10.0.0.4").check()
