@@ -99,7 +99,11 @@ class History:
             may_else = any(
                 m.gateway for m in policy.members if (m.rdid, m.provider_address) == (domain, sender)
             )
-        said = inner[12:14] == b"\x86\xdd" and inner[20] == ICMP6 and inner[54:55] in {bytes([kind]) for kind in ROUTERS}
+        said = (
+            inner[12:14] == b"\x86\xdd"
+            and inner[20] == ICMP6
+            and inner[54:55] in {bytes([kind]) for kind in ROUTERS}
+        )
         return said and not may_else and inner[22:24] == b"\xfe\x80"
 
     def _next(self) -> tuple[int, bytes]:
