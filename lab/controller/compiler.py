@@ -8,9 +8,9 @@ A node gets a routing domain only if it carries one of its VMs or its compartmen
   the connection that carries it is established. Lowest metric wins. A prefix that lies inside a virtual
   subnet of the same domain is left out: a site must not draw the traffic of VMs to itself. User-defined
   routes of every subnet.
-- External router mode: a host gets the virtual subnets that its VMs are in, the lookup records in them, and
-  for everything else routes to the gateway's PA. The gateway gets what every node gets in the other mode, and
-  routes for all.
+- External router mode: a host gets the virtual subnets that its VMs are in, with an on-link route and the
+  lookup records of each, and for everything else routes to the gateway's PA; from each of its subnets to the
+  others, too. The gateway gets what every node gets in the other mode, and routes for all.
 
 `View` says which of these a node has; two nodes with the same view share the records.
 """
@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
+from itertools import permutations
 
 from lab.controller.compartments import compartment_record
 from lab.controller.completion import derived_mac, router_address
@@ -142,7 +143,7 @@ def compile_view(frame: Frame, view: View) -> GoalState:
     """Virtual subnets and routes of a routing domain as a node sees them."""
     subnets = [s for s in frame.subnets if view.vsids is None or s.vsid in view.vsids]
     items = [item for subnet in subnets for item in _subnet(frame.rdid, subnet, view)]
-    items += _default_routes(frame.rdid, subnets, view) if view.router else _routes(frame)
+    items += _away(frame.rdid, subnets, view) if view.router else _routes(frame)
     return {item.key: item for item in items}
 
 
@@ -156,9 +157,7 @@ def _subnet(rdid: str, subnet: Subnet, view: View) -> Iterator[pb.Record]:
             router_mac=derived_mac("router", rdid),
         )
     )
-    yield record(
-        pb.CustomerRoute(rdid=rdid, prefix=subnet.prefix, vsid=subnet.vsid, external_router=view.router)
-    )
+    yield record(pb.CustomerRoute(rdid=rdid, prefix=subnet.prefix, vsid=subnet.vsid))
     if view.vsids is not None:
         return
     for hop in subnet.hops:
@@ -169,13 +168,19 @@ def _subnet(rdid: str, subnet: Subnet, view: View) -> Iterator[pb.Record]:
         )
 
 
-def _default_routes(rdid: str, subnets: Iterable[Subnet], view: View) -> list[pb.Record]:
-    """A host in external router mode leaves everything to the gateway."""
-    versions = sorted({ip_network(subnet.prefix).version for subnet in subnets})
-    return [
-        record(pb.CustomerRoute(rdid=rdid, prefix=DEFAULT_ROUTES[version], external_router=view.router))
-        for version in versions
-    ]
+def _away(rdid: str, subnets: list[Subnet], view: View) -> Iterator[pb.Record]:
+    """A host in external router mode leaves all that crosses subnets to the gateway.
+
+    Its own subnets' routes are on-link, for by them it knows where an address lives, and so who may send from
+    it. What one of these subnets sends to another is kept off them by a route of the sender's subnet: of two
+    with the same prefix it goes before the routing domain's.
+    """
+    for version in sorted({ip_network(subnet.prefix).version for subnet in subnets}):
+        prefix = DEFAULT_ROUTES[version]
+        yield record(pb.CustomerRoute(rdid=rdid, prefix=prefix, external_router=view.router))
+    for subnet, other in permutations(subnets, 2):
+        if ip_network(subnet.prefix).version == ip_network(other.prefix).version:
+            yield record(pb.UserRoute(vsid=subnet.vsid, prefix=other.prefix, external_router=view.router))
 
 
 def _routes(frame: Frame) -> list[pb.Record]:

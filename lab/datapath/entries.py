@@ -98,6 +98,8 @@ def route(item: CustomerRoute, domain: int) -> tuple[bytes, bytes]:
 def user_route(item: UserRoute) -> tuple[bytes, bytes]:
     """A user-defined route's key and value."""
     key, bits = _route_key(abi.TABLE_USER | item.vsid, item.prefix)
+    if item.external_router is not None:
+        return key, ROUTE.pack(item.vsid, 0, bits, ZERO, packed(item.external_router))
     if item.next_hop is None:
         return key, ROUTE.pack(item.vsid, abi.RouteFlag.BLACKHOLE, bits, ZERO, ZERO)
     return key, ROUTE.pack(item.next_hop_vsid, 0, bits, packed(item.next_hop), ZERO)

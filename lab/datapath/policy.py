@@ -112,6 +112,7 @@ class UserRoute:
         vsid: of the subnet whose VMs it is for.
         next_hop: CA of a virtual appliance; None: what goes there is dropped.
         next_hop_vsid: subnet of the next hop, in the same routing domain; not looked at without one.
+        external_router: PA of the gateway that routes there, in place of a next hop.
     """
 
     key: str
@@ -119,6 +120,7 @@ class UserRoute:
     prefix: Network
     next_hop: Address | None
     next_hop_vsid: int = 0
+    external_router: IPv4Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,10 @@ def _route(key: str, body: pb.CustomerRoute) -> CustomerRoute:
 
 def _user_route(key: str, body: pb.UserRoute) -> UserRoute:
     next_hop = _address(body.next_hop) if body.next_hop else None
-    return UserRoute(key, body.vsid, ip_network(body.prefix), next_hop, body.next_hop_vsid)
+    external = IPv4Address(body.external_router) if body.external_router else None
+    if next_hop is not None and external is not None:
+        raise ValueError("a route has a next hop or an external router, not both")
+    return UserRoute(key, body.vsid, ip_network(body.prefix), next_hop, body.next_hop_vsid, external)
 
 
 def _member(key: str, body: pb.ProviderMember) -> ProviderMember:

@@ -165,16 +165,18 @@ class CustomerRoute(_message.Message):
     def __init__(self, rdid: _Optional[str] = ..., prefix: _Optional[str] = ..., vsid: _Optional[int] = ..., next_hop: _Optional[str] = ..., metric: _Optional[int] = ..., external_router: _Optional[str] = ...) -> None: ...
 
 class UserRoute(_message.Message):
-    __slots__ = ("vsid", "prefix", "next_hop", "next_hop_vsid")
+    __slots__ = ("vsid", "prefix", "next_hop", "next_hop_vsid", "external_router")
     VSID_FIELD_NUMBER: _ClassVar[int]
     PREFIX_FIELD_NUMBER: _ClassVar[int]
     NEXT_HOP_FIELD_NUMBER: _ClassVar[int]
     NEXT_HOP_VSID_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_ROUTER_FIELD_NUMBER: _ClassVar[int]
     vsid: int
     prefix: str
     next_hop: str
     next_hop_vsid: int
-    def __init__(self, vsid: _Optional[int] = ..., prefix: _Optional[str] = ..., next_hop: _Optional[str] = ..., next_hop_vsid: _Optional[int] = ...) -> None: ...
+    external_router: str
+    def __init__(self, vsid: _Optional[int] = ..., prefix: _Optional[str] = ..., next_hop: _Optional[str] = ..., next_hop_vsid: _Optional[int] = ..., external_router: _Optional[str] = ...) -> None: ...
 
 class AccessControlList(_message.Message):
     __slots__ = ("id", "rules")

@@ -7,61 +7,56 @@ from contextlib import contextmanager
 
 import pytest
 
+from lab.controller.domains import Domain, Endpoint, Frame, NodeEnd, ProviderInterface, Router, Subnet
+from lab.controller.policy import compile_all
 from lab.datapath.abi import Drop
-from lab.southbound import southbound_pb2 as pb
-from lab.southbound.keys import GoalState, record
+from lab.southbound.keys import GoalState
 
 from .netns import namespaces, pin_directory
 from .probe import ECHO_REPLY, TIME_EXCEEDED, UNREACHABLE, Answer
 from .probe6 import ECHO_REPLY as ECHO_REPLY6
 from .probe6 import TIME_EXCEEDED as TIME_EXCEEDED6
 from .probe6 import ping6
-from .world import FABRIC_MTU, ROUTER_MAC, Host, Vm, World
+from .world import FABRIC_MTU, Host, Vm, World
 
 pytestmark = pytest.mark.root
 
 MEBI = 1 << 20
 RDID = {4: "5d0c4d4a-0b1e-4000-8000-0000000000a4", 6: "5d0c4d4a-0b1e-4000-8000-0000000000a6"}
-EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 PROVIDER = {"h1": "192.168.6.11", "h2": "192.168.6.12", "gw": "192.168.6.20"}
 VMS = (
     Vm("aa", "h1", 5001, "10.0.0.4", "00:15:5d:0a:00:04"),
+    Vm("ac", "h2", 5001, "10.0.0.5", "00:15:5d:0a:00:05"),
     Vm("ab", "h2", 5002, "10.0.1.4", "00:15:5d:0a:01:04"),
     Vm("sa", "h1", 8001, "fd00:1::4", "00:15:5d:66:01:04"),
+    Vm("sc", "h2", 8001, "fd00:1::5", "00:15:5d:66:01:05"),
     Vm("sb", "h2", 8002, "fd00:2::4", "00:15:5d:66:02:04"),
 )
 
 
-def goal_state(node: str, encapsulation: str) -> GoalState:
-    """A host's: its own subnets, and the gateway for the rest. The gateway's: everything."""
-    gateway = node == "gw"
-    records = [
-        record(pb.ProviderAddress(address=PROVIDER[node], prefix_length=24)),
-        record(pb.SwitchSettings(encapsulation=encapsulation, external_router=gateway)),
-    ]
-    for vm in VMS:
-        version = vm.interface.version
-        rdid, pa = RDID[version], PROVIDER[vm.host]
-        member = pb.ProviderMember(rdid=rdid, provider_address=pa)
-        router = pb.ProviderMember(rdid=rdid, provider_address=PROVIDER["gw"], gateway=True, forwarder=True)
-        records += [record(member), record(router)]
-        if not gateway and vm.host != node:
-            continue
-        prefix = str(vm.interface.network)
-        subnet = pb.VirtualSubnet(vsid=vm.vsid, rdid=rdid, prefix=prefix, router_mac=ROUTER_MAC)
-        subnet.router_address = vm.router
-        where = pb.LookupRecord(vsid=vm.vsid, customer_address=vm.address, mac=vm.mac, provider_address=pa)
-        records += [
-            record(subnet),
-            record(where),
-            record(pb.CustomerRoute(rdid=rdid, prefix=prefix, vsid=vm.vsid)),
-        ]
-        if not gateway:
-            away = pb.CustomerRoute(rdid=rdid, prefix=EVERYWHERE[version], vsid=vm.vsid)
-            away.external_router = PROVIDER["gw"]
-            port = pb.Port(interface_id=vm.name, vsid=vm.vsid, customer_address=vm.address, mac=vm.mac)
-            records += [record(away), record(port)]
-    return {item.key: item for item in records}
+def goal_states(encapsulation: str) -> dict[str, GoalState]:
+    """What the controller says of these VMs to each node."""
+    ends = {
+        node: NodeEnd((ProviderInterface(pa, 24, ""),), encapsulation, external_router=node == "gw")
+        for node, pa in PROVIDER.items()
+    }
+    return compile_all((domain(version) for version in RDID), ends)
+
+
+def domain(version: int) -> Domain:
+    """The routing domain of one IP version."""
+    vms = [vm for vm in VMS if vm.interface.version == version]
+    prefixes = {vm.vsid: str(vm.interface.network) for vm in vms}
+    frame = Frame(
+        rdid=RDID[version],
+        subnets=tuple(Subnet(vsid, prefix) for vsid, prefix in prefixes.items()),
+        router=Router("gw", PROVIDER["gw"]),
+        external=True,
+    )
+    endpoints = (
+        Endpoint(vm.interface_id, vm.host, vm.vsid, vm.address, vm.mac, PROVIDER[vm.host]) for vm in vms
+    )
+    return Domain(frame, {endpoint.interface_id: endpoint for endpoint in endpoints})
 
 
 @contextmanager
@@ -81,9 +76,10 @@ def fabric(encapsulation: str) -> Iterator[World]:
         )
         for vm in VMS:
             built.plug(vm)
+        states = goal_states(encapsulation)
         for node, host in built.hosts.items():
             host.start()
-            host.endpoint.apply(goal_state(node, encapsulation))
+            host.endpoint.apply(states[node])
         try:
             yield built
         finally:
@@ -97,18 +93,68 @@ def net(request: pytest.FixtureRequest) -> Iterator[World]:
         yield built
 
 
-def test_every_packet_between_subnets_goes_by_the_gateway(net: World) -> None:
+def routed(net: World, source: str, destination: str) -> dict[tuple[int, str, int], int]:
+    """What a ping that is answered, a VM's to an address, adds to the gateway's counters."""
     before = net.hosts["gw"].counted()
-    assert net.ping("aa", "10.0.1.4") == Answer("10.0.1.4", ECHO_REPLY, 0)
+    if ":" in destination:
+        answer = net.vms[source].call(lambda: ping6(destination))
+        assert answer == Answer(destination, ECHO_REPLY6, 0)
+    else:
+        assert net.ping(source, destination) == Answer(destination, ECHO_REPLY, 0)
     after = net.hosts["gw"].counted()
-    moved = {key: count - before.get(key, 0) for key, count in after.items() if count != before.get(key, 0)}
-    assert moved == {(0, "wire-in", vsid): 1 for vsid in (5001, 5002)} | {
-        (0, "wire-out", vsid): 1 for vsid in (5001, 5002)
+    return {key: count - before.get(key, 0) for key, count in after.items() if count != before.get(key, 0)}
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "vsids"),
+    [
+        ("aa", "10.0.1.4", (5001, 5002)),
+        ("ac", "10.0.1.4", (5001, 5002)),
+        ("ab", "10.0.0.5", (5001, 5002)),
+        ("sa", "fd00:2::4", (8001, 8002)),
+        ("sc", "fd00:2::4", (8001, 8002)),
+    ],
+    ids=["IPv4", "on one host", "and back", "IPv6", "IPv6 on one host"],
+)
+def test_every_packet_between_subnets_goes_by_the_gateway(
+    net: World, source: str, destination: str, vsids: tuple[int, int]
+) -> None:
+    assert routed(net, source, destination) == {
+        (0, way, vsid): 1 for vsid in vsids for way in ("wire-in", "wire-out")
     }
 
 
-def test_the_same_with_ip6(net: World) -> None:
-    assert net.vms["sa"].call(lambda: ping6("fd00:2::4")) == Answer("fd00:2::4", ECHO_REPLY6, 0)
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [("aa", "10.0.0.5"), ("ac", "10.0.0.4"), ("sa", "fd00:1::5"), ("sc", "fd00:1::4")],
+)
+def test_inside_a_subnet_hosts_send_to_each_other(net: World, source: str, destination: str) -> None:
+    assert routed(net, source, destination) == {}
+
+
+def metered(net: World, host: str, vm: str) -> dict[tuple[str, str], int]:
+    """What a VM's port has counted so far."""
+    meters = net.hosts[host].endpoint.report().meters
+    return {(m.direction, m.kind): m.packets for m in meters if m.interface_id == vm}
+
+
+@pytest.mark.parametrize(
+    ("host", "source", "destination", "kind"),
+    [
+        ("h1", "aa", "10.0.0.5", "internal"),
+        ("h1", "aa", "10.0.1.4", "gateway"),
+        ("h2", "ac", "10.0.1.4", "internal"),
+    ],
+    ids=["within a subnet", "to a subnet elsewhere", "to a subnet of the host"],
+)
+def test_what_a_host_does_not_know_is_metered_as_behind_the_gateway(
+    net: World, host: str, source: str, destination: str, kind: str
+) -> None:
+    before = metered(net, host, source)
+    assert net.ping(source, destination) == Answer(destination, ECHO_REPLY, 0)
+    after = metered(net, host, source)
+    moved = {key: count - before.get(key, 0) for key, count in after.items() if count != before.get(key, 0)}
+    assert moved == {("outbound", kind): 1, ("inbound", kind): 1}
 
 
 def test_the_hosts_own_router_address_is_its_own(net: World) -> None:
@@ -119,6 +165,7 @@ def test_the_hosts_own_router_address_is_its_own(net: World) -> None:
 
 def test_the_gateway_answers_at_the_routers_other_addresses(net: World) -> None:
     assert net.ping("aa", "10.0.1.1") == Answer("10.0.1.1", ECHO_REPLY, 0)
+    assert net.ping("ac", "10.0.1.1") == Answer("10.0.1.1", ECHO_REPLY, 0), "though the host has that subnet"
     assert net.vms["sa"].call(lambda: ping6("fd00:2::1")) == Answer("fd00:2::1", ECHO_REPLY6, 0)
 
 
@@ -139,8 +186,8 @@ def test_no_host_counts_a_spoofed_source(net: World) -> None:
 
 @pytest.mark.parametrize(
     ("source", "target", "destination"),
-    [("aa", "ab", "10.0.1.4"), ("sb", "sa", "fd00:1::4")],
-    ids=["IPv4", "IPv6"],
+    [("aa", "ab", "10.0.1.4"), ("ac", "ab", "10.0.1.4"), ("sb", "sa", "fd00:1::4")],
+    ids=["IPv4", "on one host", "IPv6"],
 )
 def test_super_packets_are_unwrapped_routed_and_wrapped_again(
     net: World, source: str, target: str, destination: str

@@ -10,7 +10,7 @@ import pytest
 from lab.testing import RunningLab, dissect, hnvlab
 
 TOPOLOGY = Path(__file__).parents[2] / "topologies" / "external-router.yml"
-NODES = ("hv01", "hv02", "gw01")
+NODES = ("hv01", "hv02", "hv03", "gw01")
 TABLES = ("virtual_subnets", "lookup_records", "customer_routes", "provider_members")
 
 
@@ -35,10 +35,14 @@ def test_a_host_needs_less_policy_and_the_gateway_decides(lab: RunningLab, tmp_p
     with lab.capture("gw01:pa0", directory=tmp_path) as files:
         lab.run("red-1", "ping", "-c", "2", "-W", "2", "10.3.0.4").check()
         lab.run("red-1", "ping", "-c", "2", "-W", "2", "10.4.0.5").check()
+        lab.run("purple-1", "ping", "-c", "2", "-W", "2", "10.2.0.5").check()
+        lab.run("blue-1", "ping", "-c", "2", "-W", "2", "10.2.0.4").check()
     crossed = {tuple(row[0].split(",")[1:]) for row in dissect(files["gw01:pa0"], ("ip.dst",), "gre && icmp")}
-    assert crossed == {("10.3.0.4",), ("10.4.0.4",)}, "what stays in a subnet never sees the gateway"
+    between = {("10.3.0.4",), ("10.4.0.4",), ("10.2.0.4",)}
+    assert crossed == between, "what stays in a subnet never sees the gateway, what leaves one always does"
 
-    text = TOPOLOGY.read_text().replace("router: external", "encapsulation: vxlan")
+    text = TOPOLOGY.read_text().replace("    router: external", "    encapsulation: vxlan")
+    text = text.replace("at-most: 7", f"at-least: {2 * external['hv01']}")
     other = tmp_path / "distributed.yml"
     other.write_text(text)
     assert RunningLab.bring_up(other).summary["changes"] > 0
@@ -46,6 +50,7 @@ def test_a_host_needs_less_policy_and_the_gateway_decides(lab: RunningLab, tmp_p
     distributed = entries(lab)
     assert external["hv01"] < distributed["hv01"]
     assert external["hv02"] <= distributed["hv02"]
+    assert external["hv03"] < distributed["hv03"]
     assert external["gw01"] > external["hv01"]
 
     with lab.capture("hv01:pa0", directory=tmp_path) as files:

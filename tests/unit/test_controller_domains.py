@@ -182,20 +182,27 @@ def test_a_node_has_its_own_ports_and_the_lists_that_they_name(domains: list[Dom
 def test_a_host_in_external_router_mode_leaves_routing_to_the_gateway(domains: list[Domain]) -> None:
     for node, state in compile_all(domains, ENDS, (acl("web"), acl("app"))).items():
         routes = [item.customer_route for item in bodies(state, "customer_route")]
-        hops = [item.user_route.vsid for item in bodies(state, "user_route")]
+        hops = [item.user_route for item in bodies(state, "user_route")]
         for d in domains:
             mine = {r.prefix: r.external_router for r in routes if r.rdid == d.frame.rdid}
             here = known_vsids(d, node)
             if not here:
                 assert not mine
             elif d.frame.external and node != "gw01":
-                on_link = {s.prefix for s in d.frame.subnets if s.vsid in here}
-                assert mine == dict.fromkeys(on_link | {"0.0.0.0/0"}, PA["gw01"])
-                assert here.isdisjoint(hops)
+                on_link = {s.prefix: s.vsid for s in d.frame.subnets if s.vsid in here}
+                assert mine == dict.fromkeys(on_link, "") | {"0.0.0.0/0": PA["gw01"]}
+                across = {(r.vsid, r.prefix, r.external_router) for r in hops if r.vsid in here}
+                assert across == {
+                    (vsid, prefix, PA["gw01"])
+                    for vsid in here
+                    for prefix, other in on_link.items()
+                    if other != vsid
+                }
+                assert not any(r.next_hop for r in hops if r.vsid in here)
             else:
                 assert mine.keys() == {s.prefix for s in d.frame.subnets} | {r.prefix for r in d.frame.routes}
                 assert not any(mine.values())
-                assert all((s.vsid in hops) == bool(s.hops) for s in d.frame.subnets)
+                assert all(any(r.vsid == s.vsid for r in hops) == bool(s.hops) for s in d.frame.subnets)
 
 
 @settings(max_examples=100)

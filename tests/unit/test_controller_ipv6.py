@@ -115,3 +115,4 @@ def test_external_router_mode_has_a_default_route_for_each_ip_version(lab: Datac
     assert defaults() == {"::/0"}
     lab.put("/networkInterfaces/b", on("hv01", "10.6.0.5", 1))
     assert defaults() == {"::/0", "0.0.0.0/0"}
+    assert not lab.records("hv01", "user_route"), "no subnet reaches one of the other IP version"

@@ -138,6 +138,7 @@ def test_routes_in_the_maps() -> None:
         CustomerRoute("r2", BLUE, IPv4Network("0.0.0.0/0"), 0, None, external_router=FAR),
         UserRoute("u1", 5001, IPv4Network("10.9.0.0/16"), RECORD.customer_address, 5001),
         UserRoute("u2", 5001, IPv4Network("10.8.0.0/16"), None),
+        UserRoute("u3", 5001, IPv4Network("10.7.0.0/16"), None, external_router=FAR),
     )
     image = ledger(SUBNET, *routes).image
     found = {}
@@ -157,6 +158,7 @@ def test_routes_in_the_maps() -> None:
         (1, "0.0.0.0", 0): (0, 0, None, FAR),
         (user, "10.9.0.0", 16): (5001, 0, RECORD.customer_address, None),
         (user, "10.8.0.0", 16): (5001, 1, None, None),
+        (user, "10.7.0.0", 16): (5001, 0, None, FAR),
     }
     assert abi.Subnet.from_buffer_copy(image[SUBNETS][entries.u32(5001)]).flags == abi.SubnetFlag.USER_ROUTES
 

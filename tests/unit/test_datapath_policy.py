@@ -152,6 +152,15 @@ def test_records_become_policy() -> None:
     assert policy.ports == (PORT,), "the other port's interface is not there yet"
 
 
+def test_a_user_route_has_an_external_router_or_a_next_hop() -> None:
+    route = pb.UserRoute(vsid=5001, prefix="10.0.1.0/24", external_router="192.168.6.20")
+    (read,) = policy_of(WIRE | goal(route), {}, []).user_routes
+    assert (read.next_hop, read.external_router) == (None, IPv4Address("192.168.6.20"))
+    route.next_hop, route.next_hop_vsid = "10.0.0.4", 5001
+    with pytest.raises(InvalidPolicyError, match="not both"):
+        policy_of(WIRE | goal(route), {}, [])
+
+
 def test_a_compartments_port_is_a_gateway() -> None:
     (port,) = policy_of(WIRE, {"compartment/x": 9}, [2]).ports
     assert port.gateway
