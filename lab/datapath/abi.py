@@ -499,12 +499,6 @@ def addr(address: IPv4Address | IPv6Address | None) -> Addr:
     return Addr.from_buffer_copy(address.packed)
 
 
-def prefix_addr(prefix: IPv4Network | IPv6Network) -> Addr:
-    """The first address of a prefix as route keys and ACL rules hold it; ::/0 is all zero."""
-    packed = prefix.network_address.packed
-    return Addr.from_buffer_copy(_MAPPED + packed if prefix.version == 4 else packed)
-
-
 def address_of(value: Addr) -> IPv4Address | IPv6Address | None:
     """The address in a map's field; None when it is all zero."""
     packed = bytes(value)
@@ -527,11 +521,6 @@ def mac(text: str) -> Mac:
 def mac_text(value: Mac) -> str:
     """A MAC as people read it."""
     return bytes(value).hex(":")
-
-
-def route_prefix_bits(prefix: IPv4Network | IPv6Network) -> int:
-    """Length of a prefix in a route's key, which counts the table and the mapped address."""
-    return TABLE_BITS + prefix.prefixlen + (_MAPPED_BITS if prefix.version == 4 else 0)
 
 
 def route_prefix(prefix_bits: int, prefix: Addr) -> IPv4Network | IPv6Network:

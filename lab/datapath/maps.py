@@ -6,10 +6,12 @@ import ctypes
 import errno
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from lab.datapath.errors import DatapathError
 from lab.datapath.libbpf import Descriptor, check, library, possible_cpus
+from lab.errors import Problem
 
 PERCPU_TYPES = frozenset({5, 6, 10})
 """BPF_MAP_TYPE_PERCPU_HASH, _PERCPU_ARRAY, _LRU_PERCPU_HASH."""
@@ -169,3 +171,26 @@ class Map(Descriptor):
             result = library().call.bpf_map_delete_elem(self.fd, key)
             if result < 0 and ctypes.get_errno() != errno.ENOENT:
                 check(result, f"delete from {self.name}")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Map]:
+    """A map of the switch that runs on this node, for as long as the context lasts.
+
+    Raises:
+        DatapathError: there is no switch.
+    """
+    try:
+        pinned = Map.pinned(path)
+    except OSError as error:
+        raise DatapathError(
+            Problem(
+                "HNV-DATAPATH-014",
+                f"there is no switch here: {error}",
+                hint="is this a host or a gateway, and has its agent ever run?",
+            )
+        ) from error
+    try:
+        yield pinned
+    finally:
+        pinned.close()

@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import UUID
 
 from lab.datapath import abi
-from lab.datapath.errors import DatapathError
 from lab.datapath.image import (
     DOMAINS,
     LOCALS,
@@ -20,10 +19,9 @@ from lab.datapath.image import (
     SUBNETS,
     VPORTS,
 )
-from lab.datapath.maps import Map
+from lab.datapath.maps import opened
 from lab.datapath.metrics import read_metrics, reason_name
 from lab.datapath.pins import PINS, map_pins
-from lab.errors import Problem
 
 Cell = str | int | bool | None
 Row = dict[str, Cell]
@@ -54,7 +52,7 @@ class PinnedState:
             "provider": [
                 {
                     "provider_address": _text(abi.Addr.from_buffer_copy(pa)),
-                    "uplink": _interface(_number(uplink)),
+                    "uplink": interface_name(_number(uplink)),
                 }
                 for pa, uplink in self._read(PROVIDERS).items()
             ],
@@ -88,7 +86,7 @@ class PinnedState:
             ifindex, port = _number(key), abi.VPort.from_buffer_copy(value)
             rows.append(
                 {
-                    "interface": _interface(ifindex),
+                    "interface": interface_name(ifindex),
                     "ifindex": ifindex,
                     "vsid": port.vsid,
                     "customer_address": _text(port.ca),
@@ -109,11 +107,8 @@ class PinnedState:
         Raises:
             DatapathError: there is no switch on this node.
         """
-        metrics = self._open(METRICS)
-        try:
+        with opened(self._maps / METRICS) as metrics:
             counts = read_metrics(metrics)
-        finally:
-            metrics.close()
         rows: Listing = {"drops": [], "forwarded": []}
         for count in counts:
             row: Row = {"direction": count.direction.label, "vsid": count.vsid}
@@ -163,24 +158,9 @@ class PinnedState:
             "forwarder": bool(_number(value) & abi.MemberFlag.FORWARDER),
         }
 
-    def _open(self, name: str) -> Map:
-        try:
-            return Map.pinned(self._maps / name)
-        except OSError as error:
-            raise DatapathError(
-                Problem(
-                    "HNV-DATAPATH-014",
-                    f"there is no switch here: {error}",
-                    hint="is this a host or a gateway, and has its agent ever run?",
-                )
-            ) from error
-
     def _read(self, name: str) -> dict[bytes, bytes]:
-        opened = self._open(name)
-        try:
-            return opened.items()
-        finally:
-            opened.close()
+        with opened(self._maps / name) as found:
+            return found.items()
 
 
 def as_text(listing: Listing) -> str:
@@ -218,7 +198,8 @@ def _text(value: abi.Addr) -> str | None:
     return None if address is None else str(address)
 
 
-def _interface(ifindex: int) -> str | None:
+def interface_name(ifindex: int) -> str | None:
+    """Of an interface of this network namespace; None: there is none."""
     try:
         return socket.if_indextoname(ifindex)
     except OSError:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lab.datapath.errors import DatapathError
 from lab.datapath.flows import FLOWS, FlowEntry, export_flows, import_flows, read_flows
-from lab.datapath.maps import Map
+from lab.datapath.maps import Map, opened
 from lab.datapath.pins import PINS, map_pins
-from lab.datapath.show import Listing, Row
-from lab.errors import Problem
+from lab.datapath.show import Listing, Row, interface_name
 
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 
@@ -58,7 +55,7 @@ def imported(ifindex: int, text: str, maps: Path | None = None) -> int:
 
 def _row(entry: FlowEntry) -> Row:
     return {
-        "interface": _interface(entry.ifindex),
+        "interface": interface_name(entry.ifindex) or str(entry.ifindex),
         "protocol": PROTOCOLS.get(entry.protocol, str(entry.protocol)),
         "local": str(entry.local),
         "local_port": entry.local_port,
@@ -72,26 +69,5 @@ def _row(entry: FlowEntry) -> Row:
     }
 
 
-def _interface(ifindex: int) -> str:
-    try:
-        return socket.if_indextoname(ifindex)
-    except OSError:
-        return str(ifindex)
-
-
-@contextmanager
-def _flows(maps: Path | None) -> Iterator[Map]:
-    try:
-        opened = Map.pinned((maps or map_pins(PINS)) / FLOWS)
-    except OSError as error:
-        raise DatapathError(
-            Problem(
-                "HNV-DATAPATH-014",
-                f"there is no switch here: {error}",
-                hint="is this a host or a gateway, and has its agent ever run?",
-            )
-        ) from error
-    try:
-        yield opened
-    finally:
-        opened.close()
+def _flows(maps: Path | None) -> AbstractContextManager[Map]:
+    return opened((maps or map_pins(PINS)) / FLOWS)

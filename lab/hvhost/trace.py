@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import selectors
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,12 +18,11 @@ from typing import Any
 from uuid import UUID
 
 from lab.datapath import abi
-from lab.datapath.errors import DatapathError
 from lab.datapath.events import TRACE_EVENTS, EventReader, SwitchEvent
 from lab.datapath.image import DOMAINS, SETTINGS
-from lab.datapath.maps import Map
+from lab.datapath.maps import Map, opened
 from lab.datapath.pins import PINS, map_pins, settings_locked
-from lab.errors import Problem
+from lab.datapath.show import interface_name
 
 TRACES = "hnv_traces_v1"
 LOCK = Path("/run/hnvlab-trace.lock")
@@ -89,7 +87,7 @@ def message_of(event: SwitchEvent) -> dict[str, Any]:
         "reason": event.reason_name if event.stage is abi.Stage.DROP else "",
         "vsid": event.vsid,
         "detail": event.detail,
-        "interface": _interface(event.detail) if event.stage in INTERFACES else None,
+        "interface": interface_name(event.detail) if event.stage in INTERFACES else None,
         "pa": str(event.provider_address) if event.provider_address else None,
         "length": event.length,
     }
@@ -115,7 +113,7 @@ def _named(maps: Path, packet: Followed) -> Iterator[int]:
     number = 1 + secrets.randbelow(0xFFFFFFFF)
     with ExitStack() as stack:
         traces, settings, domains = (
-            stack.enter_context(_open(maps / n)) for n in (TRACES, SETTINGS, DOMAINS)
+            stack.enter_context(opened(maps / n)) for n in (TRACES, SETTINGS, DOMAINS)
         )
         rd = domains.get(packet.rdid.bytes)
         if rd is None:
@@ -154,24 +152,6 @@ def _switch_tracing(settings: Map, *, on: bool) -> None:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Map]:
-    try:
-        opened = Map.pinned(path)
-    except OSError as error:
-        raise DatapathError(
-            Problem(
-                "HNV-DATAPATH-014",
-                f"there is no switch here: {error}",
-                hint="is this a host or a gateway, and has its agent ever run?",
-            )
-        ) from error
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-@contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -179,13 +159,6 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _interface(ifindex: int) -> str | None:
-    try:
-        return socket.if_indextoname(ifindex)
-    except OSError:
-        return None
 
 
 def print_line(message: dict[str, Any]) -> None:

@@ -67,12 +67,6 @@ def plan(lab: Lab, observed: Observed, materials: Materials) -> list[Step]:
     return [*steps, Wire(nodes)] if nodes else steps
 
 
-def plan_removal(lab: str, observed: Observed) -> list[Step]:
-    """The steps that remove everything with a lab's mark; needs no topology file."""
-    containers = [RemoveContainer(item.name, item.node) for item in observed.containers if item.lab == lab]
-    return [*containers, *(RemoveNetwork(item.name) for item in observed.networks if item.lab == lab)]
-
-
 def _is_as_wanted(item: ObservedContainer, specs: dict[str, ContainerSpec]) -> bool:
     spec = specs.get(item.node)
     return spec is not None and (item.name, item.spec_hash) == (spec.name, spec.spec_hash)

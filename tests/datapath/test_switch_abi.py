@@ -6,12 +6,14 @@ import ctypes
 import re
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
-from lab.datapath import abi
+from lab.datapath import abi, entries
 from lab.datapath.build import PACKAGE, compile_object, main
 from lab.datapath.errors import NoDatapathError
+from lab.datapath.policy import CustomerRoute
 
 from .switch_btf import Btf, Member, read_btf
 
@@ -106,7 +108,9 @@ def test_an_address_that_would_mean_another_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["10.0.0.0/24", "0.0.0.0/0", "fd00::/64", "::/0"])
 def test_a_prefix_of_either_family_comes_back(text: str) -> None:
     prefix = ip_network(text)
-    assert abi.route_prefix(abi.route_prefix_bits(prefix), abi.prefix_addr(prefix)) == prefix
+    packed, _ = entries.route(CustomerRoute("route", UUID(int=1), prefix, 5001, None), 1)
+    key = abi.RouteKey.from_buffer_copy(packed)
+    assert abi.route_prefix(key.prefix_bits, key.prefix) == prefix
 
 
 def test_without_a_compiler_the_error_says_what_to_install(tmp_path: Path) -> None:

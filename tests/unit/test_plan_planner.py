@@ -16,7 +16,7 @@ from lab.plan import marks
 from lab.plan.container import ContainerSpec, Materials, container_spec, files_of
 from lab.plan.kinds import KINDS
 from lab.plan.observed import Observed, ObservedContainer, ObservedNetwork
-from lab.plan.planner import BUSY_NAME, BusyNameError, plan, plan_removal
+from lab.plan.planner import BUSY_NAME, BusyNameError, plan
 from lab.plan.steps import (
     CreateContainer,
     CreateNetwork,
@@ -159,16 +159,6 @@ def test_a_busy_network_name_is_refused_too() -> None:
     assert "docker network rm" in caught.value.problems[0].hint
 
 
-def test_removal_goes_by_mark_alone() -> None:
-    foreign = ObservedContainer("small-hv09", None, "", "", running=True)
-    other = ObservedNetwork("hnvlab-other", "other")
-    observed = Observed((*standing().containers, foreign), (NETWORK, other))
-    steps = plan_removal("small", observed)
-    assert len(steps) == len(LAB.nodes) + 1
-    assert RemoveContainer("small-hv09", "") not in steps
-    assert steps[-1] == RemoveNetwork(NETWORK.name)
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_from_any_state_the_steps_lead_to_the_lab(data: st.DataObject) -> None:
@@ -185,7 +175,6 @@ def test_from_any_state_the_steps_lead_to_the_lab(data: st.DataObject) -> None:
     observed = Observed(tuple(containers), networks, unwired)
     after = applied(observed, plan(LAB, observed, MATERIALS))
     assert plan(LAB, after, MATERIALS) == []
-    assert applied(after, plan_removal("small", after)) == Observed(unwired=after.unwired)
 
 
 def test_a_specification_is_complete() -> None:
