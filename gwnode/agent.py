@@ -32,11 +32,19 @@ log = logging.getLogger(__name__)
 NOT_APPLIED = "HNV-GW-005"
 
 
+_NOT_THE_SWITCHS = ("compartment/", "provider-address/")
+"""What a gateway has besides its switch follows from the records of these keys."""
+
+
 class Endpoint(Protocol):
     """The node's WNV filter: everything of a goal state that is no compartment."""
 
-    def apply(self, goal: GoalState) -> None:
+    def apply(self, goal: GoalState, touched: Collection[str] | None = None) -> None:
         """Fill it.
+
+        Args:
+            goal: complete.
+            touched: keys of all records that may differ from those of the call before; None: any may.
 
         Raises:
             LabError: it cannot be.
@@ -67,14 +75,14 @@ class GatewayAgent:
         self._supervisor = Supervisor(settings.scan, settings.definitions)
         self._runtimes: dict[str, Runtime] = {}
         self._ruleset: list[Json] | None = None
-        self._settled: dict[str, Tenant] | None = None
+        self._in_step = False
 
-    async def apply(self, goal: GoalState, _touched: Collection[str] | None = None, /) -> None:
+    async def apply(self, goal: GoalState, touched: Collection[str] | None = None, /) -> None:
         """Make the node be as the goal state says.
 
         Args:
             goal: complete.
-            _touched: not looked at: all that a gateway has besides its switch follows from the whole.
+            touched: keys of all records that may differ from those of the call before; None: any may.
 
         Raises:
             LabError: refused, with nothing of it applied; or something could not be done, and the next goal
@@ -82,7 +90,7 @@ class GatewayAgent:
         """
         try:
             # In a thread: what this does blocks, and pyroute2 cannot work inside a running event loop.
-            await asyncio.to_thread(self._apply, goal)
+            await asyncio.to_thread(self._apply, goal, touched)
         except subprocess.CalledProcessError as error:
             raise LabError(Problem(NOT_APPLIED, f"{error.cmd}: {error.stderr}")) from error
         except (OSError, NetlinkError, BirdError) as error:
@@ -95,7 +103,19 @@ class GatewayAgent:
         result.MergeFrom(self._endpoint.report())
         return result
 
-    def _apply(self, goal: GoalState) -> None:
+    def _apply(self, goal: GoalState, touched: Collection[str] | None) -> None:
+        """What is the switch's alone, as when a VM moves to another host, is done in milliseconds.
+
+        All else is looked at as a whole, and so is everything after a failure.
+        """
+        in_step, self._in_step = self._in_step, False
+        if in_step and touched is not None and not any(key.startswith(_NOT_THE_SWITCHS) for key in touched):
+            self._endpoint.apply(goal, touched)
+        else:
+            self._apply_whole(goal)
+        self._in_step = True
+
+    def _apply_whole(self, goal: GoalState) -> None:
         """All that can be refused is refused before anything is touched."""
         transits = {name: item.transit for name, item in compartments.standing(self._settings).items()}
         wanted = tenants(
@@ -104,15 +124,7 @@ class GatewayAgent:
         self._reconcile(wanted, goal)
 
     def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
-        """The front end first: it cuts off who goes before anything of theirs is taken away.
-
-        Where no compartment changes, as when a VM moves to another host, the switch is first: it decides
-        where packets for that VM go, and every moment counts.
-        """
-        settled = wanted == self._settled
-        if settled:
-            self._endpoint.apply(goal)
-        self._settled = None
+        """The front end first: it cuts off who goes before anything of theirs is taken away."""
         self._apply_front_end(list(wanted.values()))
         protected = self._protected(goal)
         for name, tenant in wanted.items():
@@ -122,11 +134,9 @@ class GatewayAgent:
                 self._runtimes[name] = Runtime(
                     self._settings, self._supervisor, self._backend, tenant, protected, self._note_change
                 )
-        if not settled:
-            self._endpoint.apply(goal)
+        self._endpoint.apply(goal)
         for name in self._present() - wanted.keys():
             self._remove(name)
-        self._settled = wanted
 
     def _apply_front_end(self, wanted: list[Tenant]) -> None:
         rules = frontend.ruleset(wanted, self._settings.front_end)

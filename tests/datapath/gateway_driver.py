@@ -11,6 +11,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Collection
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -30,7 +31,7 @@ POLL_S = 0.05
 class WireEndpoint:
     """Stands for the WNV filter: what leaves a vport goes, whole, to the interface `x-TENANT` and back."""
 
-    def apply(self, goal: GoalState) -> None:
+    def apply(self, goal: GoalState, _touched: Collection[str] | None = None) -> None:
         for record in goal.values():
             if record.HasField("compartment"):
                 name = record.compartment.tenant
