@@ -22,7 +22,6 @@ SELECTION = (
     "tests/datapath/test_switch_router.py",
     "tests/datapath/test_switch_out.py",
     "tests/datapath/test_switch_network.py",
-    "tests/datapath/test_gateway_tunnels.py",
     "tests/stock_kernel",
 )
 """What is run when nothing else is asked for."""
