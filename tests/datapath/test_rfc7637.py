@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Any
@@ -39,16 +38,9 @@ from .scenario import (
     send,
     sound,
 )
-from .switch_rig import UPLINK_MTU, Rig, rig
+from .switch_rig import UPLINK_MTU, Rig
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Rig]:
-    with rig() as built:
-        built.apply(policy(built))
-        yield built
 
 
 def gre_of(seen: Any) -> Packet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,16 +26,9 @@ from .scenario import (
     send,
     sound,
 )
-from .switch_rig import UPLINK_MTU, Rig, rig
+from .switch_rig import UPLINK_MTU, Rig
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Rig]:
-    with rig() as built:
-        built.apply(policy(built))
-        yield built
 
 
 def test_a_routed_packet_goes_out_as_nvgre_with_the_vsid_of_the_destination(bench: Rig) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
@@ -20,20 +18,12 @@ from .scenario import (
     forwarded,
     from_alice,
     ip_from_alice,
-    policy,
     send,
     sound,
 )
-from .switch_rig import Rig, rig
+from .switch_rig import Rig
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Rig]:
-    with rig() as built:
-        built.apply(policy(built))
-        yield built
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "10.0.1.1"])

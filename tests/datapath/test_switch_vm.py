@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import IPv6
@@ -24,19 +22,11 @@ from .scenario import (
     forwarded,
     from_alice,
     ip_from_alice,
-    policy,
     send,
 )
-from .switch_rig import Rig, rig
+from .switch_rig import Rig
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Rig]:
-    with rig() as built:
-        built.apply(policy(built))
-        yield built
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,19 +27,11 @@ from .scenario import (
     dropped,
     forwarded,
     from_wire,
-    policy,
     sound,
 )
-from .switch_rig import Rig, rig
+from .switch_rig import Rig
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Rig]:
-    with rig() as built:
-        built.apply(policy(built))
-        yield built
 
 
 def test_a_frame_for_a_vm_here_is_delivered_bare(bench: Rig) -> None:
