@@ -281,38 +281,62 @@ class Compartment(_message.Message):
     def __init__(self, rdid: _Optional[str] = ..., tenant: _Optional[str] = ..., vsid: _Optional[int] = ..., customer_address: _Optional[str] = ..., prefix_length: _Optional[int] = ..., mac: _Optional[str] = ..., router_address: _Optional[str] = ..., vm_prefixes: _Optional[_Iterable[str]] = ..., vip: _Optional[str] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ..., bgp: _Optional[_Union[BgpRouter, _Mapping]] = ...) -> None: ...
 
 class Connection(_message.Message):
-    __slots__ = ("name", "outbound_kbps", "inbound_kbps", "routes", "ipsec")
+    __slots__ = ("name", "outbound_kbps", "inbound_kbps", "routes", "ipsec", "gre", "forwarding", "nat", "dial_in")
     NAME_FIELD_NUMBER: _ClassVar[int]
     OUTBOUND_KBPS_FIELD_NUMBER: _ClassVar[int]
     INBOUND_KBPS_FIELD_NUMBER: _ClassVar[int]
     ROUTES_FIELD_NUMBER: _ClassVar[int]
     IPSEC_FIELD_NUMBER: _ClassVar[int]
+    GRE_FIELD_NUMBER: _ClassVar[int]
+    FORWARDING_FIELD_NUMBER: _ClassVar[int]
+    NAT_FIELD_NUMBER: _ClassVar[int]
+    DIAL_IN_FIELD_NUMBER: _ClassVar[int]
     name: str
     outbound_kbps: int
     inbound_kbps: int
     routes: _containers.RepeatedCompositeFieldContainer[StaticRoute]
     ipsec: Ipsec
-    def __init__(self, name: _Optional[str] = ..., outbound_kbps: _Optional[int] = ..., inbound_kbps: _Optional[int] = ..., routes: _Optional[_Iterable[_Union[StaticRoute, _Mapping]]] = ..., ipsec: _Optional[_Union[Ipsec, _Mapping]] = ...) -> None: ...
+    gre: Gre
+    forwarding: Forwarding
+    nat: Nat
+    dial_in: DialIn
+    def __init__(self, name: _Optional[str] = ..., outbound_kbps: _Optional[int] = ..., inbound_kbps: _Optional[int] = ..., routes: _Optional[_Iterable[_Union[StaticRoute, _Mapping]]] = ..., ipsec: _Optional[_Union[Ipsec, _Mapping]] = ..., gre: _Optional[_Union[Gre, _Mapping]] = ..., forwarding: _Optional[_Union[Forwarding, _Mapping]] = ..., nat: _Optional[_Union[Nat, _Mapping]] = ..., dial_in: _Optional[_Union[DialIn, _Mapping]] = ...) -> None: ...
 
 class StaticRoute(_message.Message):
-    __slots__ = ("prefix", "metric")
+    __slots__ = ("prefix", "metric", "next_hop")
     PREFIX_FIELD_NUMBER: _ClassVar[int]
     METRIC_FIELD_NUMBER: _ClassVar[int]
+    NEXT_HOP_FIELD_NUMBER: _ClassVar[int]
     prefix: str
     metric: int
-    def __init__(self, prefix: _Optional[str] = ..., metric: _Optional[int] = ...) -> None: ...
+    next_hop: str
+    def __init__(self, prefix: _Optional[str] = ..., metric: _Optional[int] = ..., next_hop: _Optional[str] = ...) -> None: ...
 
 class Ipsec(_message.Message):
-    __slots__ = ("peer", "shared_secret", "main_mode", "quick_mode")
+    __slots__ = ("peer", "shared_secret", "main_mode", "quick_mode", "on_demand", "network_outage_s", "tries", "retry_interval_s", "local_selectors", "remote_selectors", "initiator")
     PEER_FIELD_NUMBER: _ClassVar[int]
     SHARED_SECRET_FIELD_NUMBER: _ClassVar[int]
     MAIN_MODE_FIELD_NUMBER: _ClassVar[int]
     QUICK_MODE_FIELD_NUMBER: _ClassVar[int]
+    ON_DEMAND_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_OUTAGE_S_FIELD_NUMBER: _ClassVar[int]
+    TRIES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    INITIATOR_FIELD_NUMBER: _ClassVar[int]
     peer: str
     shared_secret: str
     main_mode: MainMode
     quick_mode: QuickMode
-    def __init__(self, peer: _Optional[str] = ..., shared_secret: _Optional[str] = ..., main_mode: _Optional[_Union[MainMode, _Mapping]] = ..., quick_mode: _Optional[_Union[QuickMode, _Mapping]] = ...) -> None: ...
+    on_demand: bool
+    network_outage_s: int
+    tries: int
+    retry_interval_s: int
+    local_selectors: _containers.RepeatedScalarFieldContainer[str]
+    remote_selectors: _containers.RepeatedScalarFieldContainer[str]
+    initiator: bool
+    def __init__(self, peer: _Optional[str] = ..., shared_secret: _Optional[str] = ..., main_mode: _Optional[_Union[MainMode, _Mapping]] = ..., quick_mode: _Optional[_Union[QuickMode, _Mapping]] = ..., on_demand: _Optional[bool] = ..., network_outage_s: _Optional[int] = ..., tries: _Optional[int] = ..., retry_interval_s: _Optional[int] = ..., local_selectors: _Optional[_Iterable[str]] = ..., remote_selectors: _Optional[_Iterable[str]] = ..., initiator: _Optional[bool] = ...) -> None: ...
 
 class MainMode(_message.Message):
     __slots__ = ("encryption", "integrity", "dh_group", "sa_life_time_s")
@@ -342,29 +366,195 @@ class QuickMode(_message.Message):
     idle_disconnect_s: int
     def __init__(self, cipher: _Optional[str] = ..., authentication: _Optional[str] = ..., pfs: _Optional[str] = ..., sa_life_time_s: _Optional[int] = ..., sa_life_time_kb: _Optional[int] = ..., idle_disconnect_s: _Optional[int] = ...) -> None: ...
 
+class Gre(_message.Message):
+    __slots__ = ("local", "peer", "key")
+    LOCAL_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    local: str
+    peer: str
+    key: int
+    def __init__(self, local: _Optional[str] = ..., peer: _Optional[str] = ..., key: _Optional[int] = ...) -> None: ...
+
+class Forwarding(_message.Message):
+    __slots__ = ("vlan", "addresses")
+    VLAN_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    vlan: int
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, vlan: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Nat(_message.Message):
+    __slots__ = ("public_address", "port_first", "port_last", "mappings")
+    PUBLIC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIRST_FIELD_NUMBER: _ClassVar[int]
+    PORT_LAST_FIELD_NUMBER: _ClassVar[int]
+    MAPPINGS_FIELD_NUMBER: _ClassVar[int]
+    public_address: str
+    port_first: int
+    port_last: int
+    mappings: _containers.RepeatedCompositeFieldContainer[NatMapping]
+    def __init__(self, public_address: _Optional[str] = ..., port_first: _Optional[int] = ..., port_last: _Optional[int] = ..., mappings: _Optional[_Iterable[_Union[NatMapping, _Mapping]]] = ...) -> None: ...
+
+class NatMapping(_message.Message):
+    __slots__ = ("name", "protocol", "external_port", "internal_address", "internal_port", "remote_prefix")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_PORT_FIELD_NUMBER: _ClassVar[int]
+    INTERNAL_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    INTERNAL_PORT_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    protocol: str
+    external_port: int
+    internal_address: str
+    internal_port: int
+    remote_prefix: str
+    def __init__(self, name: _Optional[str] = ..., protocol: _Optional[str] = ..., external_port: _Optional[int] = ..., internal_address: _Optional[str] = ..., internal_port: _Optional[int] = ..., remote_prefix: _Optional[str] = ...) -> None: ...
+
+class DialIn(_message.Message):
+    __slots__ = ("public_address", "pool", "dns_servers", "maximum_connections", "users", "ca_certificate", "certificate", "private_key", "identity")
+    PUBLIC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    DNS_SERVERS_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    CA_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    public_address: str
+    pool: str
+    dns_servers: _containers.RepeatedScalarFieldContainer[str]
+    maximum_connections: int
+    users: _containers.RepeatedCompositeFieldContainer[DialInUser]
+    ca_certificate: str
+    certificate: str
+    private_key: str
+    identity: str
+    def __init__(self, public_address: _Optional[str] = ..., pool: _Optional[str] = ..., dns_servers: _Optional[_Iterable[str]] = ..., maximum_connections: _Optional[int] = ..., users: _Optional[_Iterable[_Union[DialInUser, _Mapping]]] = ..., ca_certificate: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., identity: _Optional[str] = ...) -> None: ...
+
+class DialInUser(_message.Message):
+    __slots__ = ("name", "password")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    password: str
+    def __init__(self, name: _Optional[str] = ..., password: _Optional[str] = ...) -> None: ...
+
 class BgpRouter(_message.Message):
-    __slots__ = ("asn", "router_id", "networks", "peers")
+    __slots__ = ("asn", "router_id", "networks", "peers", "aggregates", "dampening", "route_reflector", "cluster_id", "ecmp", "transit_routing")
     ASN_FIELD_NUMBER: _ClassVar[int]
     ROUTER_ID_FIELD_NUMBER: _ClassVar[int]
     NETWORKS_FIELD_NUMBER: _ClassVar[int]
     PEERS_FIELD_NUMBER: _ClassVar[int]
+    AGGREGATES_FIELD_NUMBER: _ClassVar[int]
+    DAMPENING_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_REFLECTOR_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    ECMP_FIELD_NUMBER: _ClassVar[int]
+    TRANSIT_ROUTING_FIELD_NUMBER: _ClassVar[int]
     asn: int
     router_id: str
     networks: _containers.RepeatedScalarFieldContainer[str]
     peers: _containers.RepeatedCompositeFieldContainer[BgpPeer]
-    def __init__(self, asn: _Optional[int] = ..., router_id: _Optional[str] = ..., networks: _Optional[_Iterable[str]] = ..., peers: _Optional[_Iterable[_Union[BgpPeer, _Mapping]]] = ...) -> None: ...
+    aggregates: _containers.RepeatedCompositeFieldContainer[BgpAggregate]
+    dampening: BgpDampening
+    route_reflector: bool
+    cluster_id: str
+    ecmp: bool
+    transit_routing: bool
+    def __init__(self, asn: _Optional[int] = ..., router_id: _Optional[str] = ..., networks: _Optional[_Iterable[str]] = ..., peers: _Optional[_Iterable[_Union[BgpPeer, _Mapping]]] = ..., aggregates: _Optional[_Iterable[_Union[BgpAggregate, _Mapping]]] = ..., dampening: _Optional[_Union[BgpDampening, _Mapping]] = ..., route_reflector: _Optional[bool] = ..., cluster_id: _Optional[str] = ..., ecmp: _Optional[bool] = ..., transit_routing: _Optional[bool] = ...) -> None: ...
 
 class BgpPeer(_message.Message):
-    __slots__ = ("name", "address", "asn", "hold_time_s")
+    __slots__ = ("name", "address", "asn", "hold_time_s", "passive", "max_prefixes", "weight", "route_reflector_client", "inbound", "outbound", "stopped", "idle_hold_time_s")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     ASN_FIELD_NUMBER: _ClassVar[int]
     HOLD_TIME_S_FIELD_NUMBER: _ClassVar[int]
+    PASSIVE_FIELD_NUMBER: _ClassVar[int]
+    MAX_PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_REFLECTOR_CLIENT_FIELD_NUMBER: _ClassVar[int]
+    INBOUND_FIELD_NUMBER: _ClassVar[int]
+    OUTBOUND_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    IDLE_HOLD_TIME_S_FIELD_NUMBER: _ClassVar[int]
     name: str
     address: str
     asn: int
     hold_time_s: int
-    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., asn: _Optional[int] = ..., hold_time_s: _Optional[int] = ...) -> None: ...
+    passive: bool
+    max_prefixes: int
+    weight: int
+    route_reflector_client: bool
+    inbound: _containers.RepeatedCompositeFieldContainer[BgpPolicy]
+    outbound: _containers.RepeatedCompositeFieldContainer[BgpPolicy]
+    stopped: bool
+    idle_hold_time_s: int
+    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., asn: _Optional[int] = ..., hold_time_s: _Optional[int] = ..., passive: _Optional[bool] = ..., max_prefixes: _Optional[int] = ..., weight: _Optional[int] = ..., route_reflector_client: _Optional[bool] = ..., inbound: _Optional[_Iterable[_Union[BgpPolicy, _Mapping]]] = ..., outbound: _Optional[_Iterable[_Union[BgpPolicy, _Mapping]]] = ..., stopped: _Optional[bool] = ..., idle_hold_time_s: _Optional[int] = ...) -> None: ...
+
+class BgpPolicy(_message.Message):
+    __slots__ = ("name", "action", "match_prefixes", "ignore_prefixes", "match_asns", "match_communities", "match_next_hops", "set_local_preference", "set_med", "clear_med", "set_next_hop", "add_communities", "remove_communities", "remove_all_communities")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    MATCH_PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    MATCH_ASNS_FIELD_NUMBER: _ClassVar[int]
+    MATCH_COMMUNITIES_FIELD_NUMBER: _ClassVar[int]
+    MATCH_NEXT_HOPS_FIELD_NUMBER: _ClassVar[int]
+    SET_LOCAL_PREFERENCE_FIELD_NUMBER: _ClassVar[int]
+    SET_MED_FIELD_NUMBER: _ClassVar[int]
+    CLEAR_MED_FIELD_NUMBER: _ClassVar[int]
+    SET_NEXT_HOP_FIELD_NUMBER: _ClassVar[int]
+    ADD_COMMUNITIES_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_COMMUNITIES_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_ALL_COMMUNITIES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    action: str
+    match_prefixes: _containers.RepeatedScalarFieldContainer[str]
+    ignore_prefixes: _containers.RepeatedScalarFieldContainer[str]
+    match_asns: _containers.RepeatedCompositeFieldContainer[AsnRange]
+    match_communities: _containers.RepeatedScalarFieldContainer[str]
+    match_next_hops: _containers.RepeatedScalarFieldContainer[str]
+    set_local_preference: int
+    set_med: int
+    clear_med: bool
+    set_next_hop: str
+    add_communities: _containers.RepeatedScalarFieldContainer[str]
+    remove_communities: _containers.RepeatedScalarFieldContainer[str]
+    remove_all_communities: bool
+    def __init__(self, name: _Optional[str] = ..., action: _Optional[str] = ..., match_prefixes: _Optional[_Iterable[str]] = ..., ignore_prefixes: _Optional[_Iterable[str]] = ..., match_asns: _Optional[_Iterable[_Union[AsnRange, _Mapping]]] = ..., match_communities: _Optional[_Iterable[str]] = ..., match_next_hops: _Optional[_Iterable[str]] = ..., set_local_preference: _Optional[int] = ..., set_med: _Optional[int] = ..., clear_med: _Optional[bool] = ..., set_next_hop: _Optional[str] = ..., add_communities: _Optional[_Iterable[str]] = ..., remove_communities: _Optional[_Iterable[str]] = ..., remove_all_communities: _Optional[bool] = ...) -> None: ...
+
+class AsnRange(_message.Message):
+    __slots__ = ("first", "last")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    last: int
+    def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
+
+class BgpAggregate(_message.Message):
+    __slots__ = ("prefix", "summary_only", "preserve_as_path")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_ONLY_FIELD_NUMBER: _ClassVar[int]
+    PRESERVE_AS_PATH_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    summary_only: bool
+    preserve_as_path: bool
+    def __init__(self, prefix: _Optional[str] = ..., summary_only: _Optional[bool] = ..., preserve_as_path: _Optional[bool] = ...) -> None: ...
+
+class BgpDampening(_message.Message):
+    __slots__ = ("half_life_s", "reuse", "suppress", "maximum_s")
+    HALF_LIFE_S_FIELD_NUMBER: _ClassVar[int]
+    REUSE_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESS_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_S_FIELD_NUMBER: _ClassVar[int]
+    half_life_s: int
+    reuse: int
+    suppress: int
+    maximum_s: int
+    def __init__(self, half_life_s: _Optional[int] = ..., reuse: _Optional[int] = ..., suppress: _Optional[int] = ..., maximum_s: _Optional[int] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("connections", "bgp_peers", "learned_routes", "counters", "faults", "meters")
@@ -397,7 +587,7 @@ class Meter(_message.Message):
     def __init__(self, interface_id: _Optional[str] = ..., direction: _Optional[str] = ..., kind: _Optional[str] = ..., packets: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class ConnectionState(_message.Message):
-    __slots__ = ("rdid", "name", "state", "since_unix_s", "bytes_in", "bytes_out", "last_error")
+    __slots__ = ("rdid", "name", "state", "since_unix_s", "bytes_in", "bytes_out", "last_error", "clients")
     RDID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -405,6 +595,7 @@ class ConnectionState(_message.Message):
     BYTES_IN_FIELD_NUMBER: _ClassVar[int]
     BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
     LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    CLIENTS_FIELD_NUMBER: _ClassVar[int]
     rdid: str
     name: str
     state: str
@@ -412,7 +603,23 @@ class ConnectionState(_message.Message):
     bytes_in: int
     bytes_out: int
     last_error: str
-    def __init__(self, rdid: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., since_unix_s: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., last_error: _Optional[str] = ...) -> None: ...
+    clients: _containers.RepeatedCompositeFieldContainer[DialInClient]
+    def __init__(self, rdid: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., since_unix_s: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., last_error: _Optional[str] = ..., clients: _Optional[_Iterable[_Union[DialInClient, _Mapping]]] = ...) -> None: ...
+
+class DialInClient(_message.Message):
+    __slots__ = ("user", "address", "since_unix_s", "bytes_in", "bytes_out")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    SINCE_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    user: str
+    address: str
+    since_unix_s: int
+    bytes_in: int
+    bytes_out: int
+    def __init__(self, user: _Optional[str] = ..., address: _Optional[str] = ..., since_unix_s: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., **kwargs) -> None: ...
 
 class BgpPeerState(_message.Message):
     __slots__ = ("rdid", "name", "state", "since_unix_s", "prefixes", "last_error")
