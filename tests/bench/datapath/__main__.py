@@ -1,7 +1,7 @@
 """Measure the data path beside bare cables and the kernel's VXLAN, and write docs/performance.md.
 
-Every variant stands for the whole run; rounds go through all of them for one figure after the other, every
-second round backwards, so that all meet the same machine. Ratios are taken round by round.
+Every variant stands for the whole run; rounds go through all of them for one figure after the other, forwards
+and backwards in turn, so that all meet the same machine. Ratios are taken round by round.
 
     python -m tests.bench.datapath [--rounds 15] [--no-write]
 """
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 
@@ -21,7 +22,7 @@ from tests.bench import document
 from tests.bench.statistic import Spread, machine
 
 from . import plot
-from .measure import FIGURES, Tools
+from .measure import FIGURES, Figure, Tools
 from .profile import PROGRAMS, costs_ns
 from .proof import prove
 from .variants import VARIANTS, Place
@@ -91,15 +92,21 @@ def measure(rounds: int, console: Console) -> tuple[Samples, Shares]:
             prove(variant, places[variant])
             console.print(f"stands and is proved: {variant}")
         for number in range(rounds):
-            order = list(VARIANTS) if number % 2 == 0 else list(reversed(VARIANTS))
             for name, figure in FIGURES.items():
-                for variant in order:
-                    samples[name][variant].append(figure.measure(tools, places[variant]))
+                passes = [_in_turn(figure, tools, places, number + turn) for turn in range(figure.passes)]
+                for variant in VARIANTS:
+                    samples[name][variant].append(median(values[variant] for values in passes))
                 told = ", ".join(f"{variant} {samples[name][variant][-1]:.1f}" for variant in VARIANTS)
                 console.print(f"round {number + 1}: {name} in {figure.unit}: {told}")
             for variant in PROFILED:
                 shares[variant].append(costs_ns(tools, places[variant]))
     return samples, shares
+
+
+def _in_turn(figure: Figure, tools: Tools, places: Mapping[str, Place], turn: int) -> dict[str, float]:
+    """One value of each variant; every second turn backwards."""
+    order = list(places) if turn % 2 == 0 else list(reversed(places))
+    return {variant: figure.measure(tools, places[variant]) for variant in order}
 
 
 def text_of(samples: Samples, shares: Shares, rounds: int) -> str:
