@@ -193,7 +193,8 @@ class Shaper:
                 self._shapes.clear()
                 return
             for minor in self._standing_classes(entry) - wanted.shapes.keys() - {1}:
-                self._netlink.tc("del-class", "htb", entry, handle=_MAJOR | minor, parent=_ROOT)
+                # Without a kind: pyroute2 wants rates of whatever is called an HTB class.
+                self._netlink.tc("del-class", index=entry, handle=_MAJOR | minor, parent=_ROOT)
                 self._shapes.pop(minor, None)
         except (NetlinkError, OSError) as error:
             raise _refused(error) from error

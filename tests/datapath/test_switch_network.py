@@ -330,19 +330,6 @@ def test_a_goal_state_that_cures_a_refused_one_is_taken() -> None:
         assert net.ping("bw", "10.0.1.4") is not None
 
 
-def test_a_shaping_cable_that_was_left_half_made_is_made_anew() -> None:
-    with world((BLUE,)) as net:
-        host = net.hosts["h1"]
-        host.namespace.ip("link add qos0 type veth peer name qos1")
-        half = host.namespace.ifindex("qos0")
-        goal = goal_state("h1", (BLUE,))
-        port = next(item for key, item in goal.items() if key.startswith("port/"))
-        port.port.outbound_maximum_kbps = 10_000
-        host.endpoint.apply(goal)
-        assert host.namespace.ifindex("qos0") != half
-        assert net.ping("bw", "10.0.1.4") is not None
-
-
 @pytest.mark.parametrize("prefix_length", [24, 32], ids=["on-link", "by the gateway"])
 def test_the_next_hop_of_an_outer_packet_is_policy(prefix_length: int) -> None:
     """Whatever the kernel's routes say, only its neighbours are asked."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.testing import RunningLab, dissect, hnvlab
+from tests.e2e.conversation import adapter, conversation, goes_on, ports
 
 TOPOLOGY = Path(__file__).parents[2] / "topologies" / "external-router.yml"
 NODES = ("hv01", "hv02", "hv03", "gw01")
@@ -29,6 +30,18 @@ def entries(lab: RunningLab) -> dict[str, int]:
     return {node: sum(len(policy[table]) for table in TABLES) for node, policy in policies.items()}
 
 
+def moves(lab: RunningLab) -> None:
+    """Assert that red-1 can move to a host that had nothing of its subnet, and keeps its connection."""
+    before = adapter(lab, "red-1")
+    with conversation(lab, "red-1", "blue-1", "10.3.0.4") as trips:
+        goes_on(trips)
+        hnvlab("migrate", "red-1", "hv03", "--lab", lab.name)
+        goes_on(trips)
+    assert "v-red-1" in ports(lab, "hv03") - ports(lab, "hv01")
+    assert adapter(lab, "red-1") == before
+    lab.run("red-2", "ping", "-c", "2", "-W", "2", "10.4.0.4").check()
+
+
 def test_a_host_needs_less_policy_and_the_gateway_decides(lab: RunningLab, tmp_path: Path) -> None:
     hnvlab("check", lab.name)
     external = entries(lab)
@@ -40,6 +53,8 @@ def test_a_host_needs_less_policy_and_the_gateway_decides(lab: RunningLab, tmp_p
     crossed = {tuple(row[0].split(",")[1:]) for row in dissect(files["gw01:pa0"], ("ip.dst",), "gre && icmp")}
     between = {("10.3.0.4",), ("10.4.0.4",), ("10.2.0.4",)}
     assert crossed == between, "what stays in a subnet never sees the gateway, what leaves one always does"
+
+    moves(lab)
 
     text = TOPOLOGY.read_text().replace("    router: external", "    encapsulation: vxlan")
     text = text.replace("at-most: 7", f"at-least: {2 * external['hv01']}")
@@ -57,3 +72,5 @@ def test_a_host_needs_less_policy_and_the_gateway_decides(lab: RunningLab, tmp_p
         lab.run("red-1", "ping", "-c", "2", "-W", "2", "10.3.0.4").check()
     rows = dissect(files["hv01:pa0"], ("vxlan.vni", "udp.dstport"), "vxlan && icmp")
     assert {tuple(row) for row in rows} == {("5002", "4789"), ("5001", "4789")}
+
+    moves(lab)

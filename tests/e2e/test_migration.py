@@ -3,67 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 import pytest
 
 from lab.testing import RunningLab, eventually, hnvlab
-
-SERVER = """
-import socket
-listener = socket.create_server(("10.0.1.4", 9000))
-print("listening", flush=True)
-connection, _ = listener.accept()
-while piece := connection.recv(4096):
-    connection.sendall(piece)
-"""
-CLIENT = """
-import socket, sys, threading
-connection = socket.create_connection(("10.0.1.4", 9000))
-connection.settimeout(30)
-trips = 0
-def talk():
-    global trips
-    while True:
-        connection.sendall(b"%8d" % trips)
-        answer = b""
-        while len(answer) < 8:
-            answer += connection.recv(8 - len(answer)) or sys.exit("the connection was closed")
-        assert int(answer) == trips
-        trips += 1
-threading.Thread(target=talk, daemon=True).start()
-for _ in sys.stdin:
-    print(trips, flush=True)
-"""
-
-
-def _python(lab: RunningLab, node: str, program: str) -> subprocess.Popen[str]:
-    command = ["docker", "exec", "--interactive", f"{lab.name}-{node}", "python3", "-c", program]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-@contextmanager
-def conversation(lab: RunningLab) -> Iterator[Callable[[], int]]:
-    """One TCP connection from blue-web to blue-app that is never idle; gives its round trips so far."""
-    server = _python(lab, "blue-app", SERVER)
-    assert server.stdout is not None
-    assert server.stdout.readline() == "listening\n"
-    client = _python(lab, "blue-web", CLIENT)
-
-    def trips() -> int:
-        assert client.stdin is not None
-        assert client.stdout is not None
-        client.stdin.write("?\n")
-        client.stdin.flush()
-        return int(client.stdout.readline())
-
-    try:
-        yield trips
-    finally:
-        for process in (client, server):
-            process.communicate(timeout=30)
+from tests.e2e.conversation import adapter, conversation, goes_on, ports
 
 
 @pytest.fixture
@@ -73,33 +18,15 @@ def at_home(lab: RunningLab) -> Iterator[RunningLab]:
     RunningLab.bring_up(lab.topology)
 
 
-def goes_on(trips: Callable[[], int]) -> None:
-    """Assert that the connection still works."""
-    before = trips()
-
-    def more() -> None:
-        assert trips() > before + 10
-
-    eventually(more, within_s=20)
-
-
-def ports(lab: RunningLab, host: str) -> set[str]:
-    """The vports of a host."""
-    return {link["ifname"] for link in json.loads(lab.run(host, "ip", "-j", "link").check())}
-
-
-def adapter(lab: RunningLab) -> tuple[object, ...]:
-    """What blue-web sees of its own network, and what runs there."""
-    processes = lab.run("blue-web", "pgrep", "-f", "web.py").check()
-    (link,) = json.loads(lab.run("blue-web", "ip", "-j", "address", "show", "eth0").check())
-    routes = lab.run("blue-web", "ip", "route").check()
-    return processes, link["ifindex"], link["address"], link["addr_info"], routes
+def server(lab: RunningLab) -> str:
+    """The process that serves on blue-web."""
+    return lab.run("blue-web", "pgrep", "-f", "web.py").check()
 
 
 def test_a_vm_moves_with_an_open_connection_and_up_moves_it_back(at_home: RunningLab) -> None:
     lab = at_home
-    before = adapter(lab)
-    with conversation(lab) as trips:
+    before = adapter(lab, "blue-web"), server(lab)
+    with conversation(lab, "blue-web", "blue-app", "10.0.1.4") as trips:
         goes_on(trips)
         moved = json.loads(hnvlab("migrate", "blue-web", "hv02", "--lab", lab.name, "--json").stdout)
         assert (moved["source"], moved["destination"]) == ("hv01", "hv02")
@@ -107,7 +34,7 @@ def test_a_vm_moves_with_an_open_connection_and_up_moves_it_back(at_home: Runnin
         assert moved["blackout_ms"] is not None, "the VM was still cut off at the end"
         assert moved["sent"] > moved["lost"] >= 0
         goes_on(trips)
-        assert adapter(lab) == before
+        assert (adapter(lab, "blue-web"), server(lab)) == before
         assert "v-blue-web" in ports(lab, "hv02") - ports(lab, "hv01")
         assert hnvlab("status", lab.name).returncode == 0
         lab.run("blue-pc", "curl", "--silent", "--fail", "--max-time", "5", "http://10.0.0.4/").check()
@@ -118,7 +45,7 @@ def test_a_vm_moves_with_an_open_connection_and_up_moves_it_back(at_home: Runnin
         back = RunningLab.bring_up(lab.topology)
         assert back.summary["changes"] > 0
         goes_on(trips)
-        assert adapter(lab) == before
+        assert (adapter(lab, "blue-web"), server(lab)) == before
         assert "v-blue-web" in ports(lab, "hv01") - ports(lab, "hv02")
     assert RunningLab.bring_up(lab.topology).summary["changes"] == 0
     hnvlab("check", lab.name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.testing import RunningLab, dissect, eventually, hnvlab
+from tests.e2e.conversation import adapter, conversation, goes_on, ports
 
 TOPOLOGY = Path(__file__).parents[2] / "topologies" / "virtual-switch.yml"
 WITHIN_S = 30
@@ -211,9 +212,45 @@ def _pings(lab: RunningLab, source: str, target: str) -> None:
     assert answer.exit_code == 0, f"{source} to {target}: {answer.stdout}"
 
 
-def test_a_port_sends_no_faster_than_its_maximum(lab: RunningLab) -> None:
-    """Six megabytes at 50 Mbit/s take one second; without the limit they take a twentieth of it."""
+def takes_its_time(lab: RunningLab) -> None:
+    """Six megabytes at blue-db's 50 Mbit/s take one second; without the limit they take a twentieth of it."""
     lab.run("blue-db", "sh", "-c", "head -c 6000000 /dev/zero >/tmp/six").check()
     began = time.monotonic()
     lab.run("blue-app", "curl", "-sS", "-o", "/dev/null", "http://10.1.2.4:5432/tmp/six").check()
     assert time.monotonic() - began > 0.7
+
+
+def test_a_port_sends_no_faster_than_its_maximum(lab: RunningLab) -> None:
+    takes_its_time(lab)
+
+
+def test_a_vm_moves_with_its_limits_its_list_and_the_connections_that_the_list_follows(
+    lab: RunningLab,
+) -> None:
+    """blue-db may open nothing: what it sends after the move passes for the connection's sake alone."""
+    before = adapter(lab, "blue-db")
+    kept = OpenConnection(lab, "blue-app", "10.1.2.4", 5432, "moved")
+    hnvlab("migrate", "blue-db", "hv02", "--lab", lab.name)
+    try:
+        assert "v-blue-db" in ports(lab, "hv02") - ports(lab, "hv01")
+        assert kept.finish() == "HTTP/1.0 200 OK"
+        assert adapter(lab, "blue-db") == before
+        assert not connects(lab, "blue-db", "10.1.0.4", 80)
+        takes_its_time(lab)
+    finally:
+        RunningLab.bring_up(TOPOLOGY)
+    assert "v-blue-db" in ports(lab, "hv01") - ports(lab, "hv02")
+
+
+def test_a_vm_with_an_ipv6_address_moves(lab: RunningLab) -> None:
+    before = adapter(lab, "green-front")
+    try:
+        with conversation(lab, "green-front", "green-back", "fd00:2:0:1::4") as trips:
+            goes_on(trips)
+            moved = json.loads(hnvlab("migrate", "green-front", "hv02", "--lab", lab.name, "--json").stdout)
+            assert moved["blackout_ms"] is not None
+            goes_on(trips)
+            assert adapter(lab, "green-front") == before
+            lab.run("green-peer", "ping", "-c", "1", "-W", "2", "fd00:2::4").check()
+    finally:
+        RunningLab.bring_up(TOPOLOGY)
