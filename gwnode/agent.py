@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Protocol
 
@@ -14,16 +14,18 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from gwnode import compartments, frontend
 from gwnode.bgp.control import BirdError
+from gwnode.connections import legs
+from gwnode.connections.ipsec import CHARON, CharonFiles
+from gwnode.connections.wanted import IpsecDefaults
 from gwnode.desired import Tenant, tenants
 from gwnode.netns import set_sysctl
 from gwnode.nft import Json, replace_table
 from gwnode.report import report
-from gwnode.runtime import BIRD, CHARON, Files, Runtime
+from gwnode.runtime import BIRD, BirdFiles, Runtime
 from gwnode.services import Supervisor
 from gwnode.settings import Settings
 from lab.errors import LabError, Problem
 from lab.ipsec.esp import EspBackend
-from lab.model.names import interface_name
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState
 
@@ -117,11 +119,9 @@ class GatewayAgent:
 
     def _apply_whole(self, goal: GoalState) -> None:
         """All that can be refused is refused before anything is touched."""
-        transits = {name: item.transit for name, item in compartments.standing(self._settings).items()}
-        wanted = tenants(
-            goal, transits, self._settings.transit, self._backend, self._settings.timers.dpd_delay_s
-        )
-        self._reconcile(wanted, goal)
+        transits = {leg.interface: leg.transit for leg in legs.standing(self._settings) if leg.transit}
+        ipsec = IpsecDefaults(self._backend, self._settings.timers)
+        self._reconcile(tenants(goal, transits, self._settings.transit, ipsec), goal)
 
     def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
         """The front end first: it cuts off who goes before anything of theirs is taken away."""
@@ -137,6 +137,7 @@ class GatewayAgent:
         self._endpoint.apply(goal)
         for name in self._present() - wanted.keys():
             self._remove(name)
+        self._remove_connections(wanted)
 
     def _apply_front_end(self, wanted: list[Tenant]) -> None:
         rules = frontend.ruleset(wanted, self._settings.front_end)
@@ -144,8 +145,9 @@ class GatewayAgent:
             return
         replace_table(rules)
         set_sysctl("net/ipv4/ip_forward", "1")
-        vips = {str(tenant.vip) for tenant in wanted}
-        gone = frontend.forget_stale_flows(frontend.pairs(wanted), vips, self._settings.transit)
+        known = frontend.Translations.of(wanted)
+        public = {str(tenant.vip) for tenant in wanted} | known.callers.keys()
+        gone = frontend.forget_stale_flows(known, public, self._settings.transit)
         if gone:
             log.info("%d tracked flows forgotten: their translation no longer holds", gone)
         self._ruleset = rules
@@ -170,23 +172,29 @@ class GatewayAgent:
 
     def _present(self) -> set[str]:
         """Tenants of which anything stands."""
-        services = {
-            name.removeprefix(prefix)
-            for prefix in (CHARON, BIRD)
-            for name in self._supervisor.names([prefix])
-        }
-        return {*self._runtimes, *services, *compartments.standing(self._settings)}
+        birds = {name.removeprefix(BIRD) for name in self._supervisor.names([BIRD])}
+        return {*self._runtimes, *birds, *(leg.tenant for leg in legs.standing(self._settings))}
 
     def _remove(self, name: str) -> None:
-        """Leave nothing of a tenant: daemons, interfaces, namespace, files."""
+        """Leave nothing of a tenant but its connections: daemons, interface, namespace, files."""
         log.info("%s: removed", name)
         runtime = self._runtimes.pop(name, None)
         if runtime:
             runtime.stop()
-        for prefix in (CHARON, BIRD):
-            self._supervisor.remove(prefix + name)
-        compartments.remove(self._settings, name, interface_name("c-", name), interface_name("v-", name))
-        Files.of(self._settings, name).remove()
+        self._supervisor.remove(BIRD + name)
+        compartments.remove(self._settings, [name])
+        BirdFiles.of(self._settings, name).remove()
+
+    def _remove_connections(self, wanted: Mapping[str, Tenant]) -> None:
+        """Leave nothing of connections that are no more."""
+        units = {item.unit for tenant in wanted.values() for item in tenant.connections.values()}
+        charons = {name.removeprefix(CHARON) for name in self._supervisor.names([CHARON])}
+        for unit in charons - units:
+            log.info("%s: removed", unit)
+            self._supervisor.remove(CHARON + unit)
+            CharonFiles.of(self._settings, unit).remove()
+        standing = legs.standing(self._settings)
+        legs.remove(self._settings, [leg for leg in standing if leg.unit not in units])
 
     def _note_change(self) -> None:
         self._loop.call_soon_threadsafe(self.changed.set)

@@ -46,7 +46,7 @@ def _connections(item: Observation) -> list[pb.ConnectionState]:
             bytes_out=state.bytes_out,
             last_error=state.last_error,
         )
-        for name, state in (item.tunnels or {}).items()
+        for name, state in item.connections.items()
     ]
 
 
@@ -75,7 +75,7 @@ def _faults(item: Observation) -> list[pb.Fault]:
     """A peer that no connection leads to, in the product's words (TSG "PolicyConfigurationFailure")."""
     if item.tenant.bgp is None:
         return []
-    routes = [prefix for prefixes in item.tenant.tunnel_routes.values() for prefix in prefixes]
+    routes = [way.prefix for connection in item.tenant.connections.values() for way in connection.ways]
     return [
         pb.Fault(
             record_key=item.tenant.key,

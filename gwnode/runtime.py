@@ -1,62 +1,50 @@
-"""A tenant at run time: its daemons' configuration, and the watchers that follow charon and BIRD."""
+"""A tenant at run time: its connections and its BGP router, and the watchers that follow them."""
 
 from __future__ import annotations
 
 import logging
-import subprocess
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-
-from pyroute2.netlink.exceptions import NetlinkError
 
 from gwnode import compartments
 from gwnode.bgp import config as bgp_config
 from gwnode.bgp.control import BirdError, Learned, Session, configure, observe
+from gwnode.connections import legs
+from gwnode.connections.ipsec import IpsecRuntime
+from gwnode.connections.stateless import StatelessRuntime
+from gwnode.connections.wanted import Connection, IpsecEnd
 from gwnode.desired import Tenant
 from gwnode.files import write_if_changed
+from gwnode.kernel import KERNEL_REFUSALS
 from gwnode.services import Service, Supervisor
 from gwnode.settings import Settings
-from lab.ipsec.charon import Charon
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.state import Phase, TunnelState
-from lab.ipsec.strongswan import CharonConfig, render
 from lab.southbound import southbound_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-CHARON = "charon-"
 BIRD = "bird-"
-KERNEL_REFUSALS = (OSError, NetlinkError, subprocess.CalledProcessError)
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """Where a tenant's daemons find what they read, and where they are found."""
+class BirdFiles:
+    """Where a tenant's BIRD finds what it reads, and where it is found."""
 
-    vici: Path
-    charon_config: Path
-    charon_log: Path
-    bird_socket: Path
-    bird_config: Path
+    socket: Path
+    config: Path
 
     @classmethod
-    def of(cls, settings: Settings, tenant: str) -> Files:
+    def of(cls, settings: Settings, tenant: str) -> BirdFiles:
         """The files of a tenant."""
-        state = settings.state
-        return cls(
-            vici=state / f"{tenant}.vici",
-            charon_log=state / f"{tenant}.charon.log",
-            charon_config=state / f"{tenant}.strongswan.conf",
-            bird_socket=state / f"{tenant}.bird",
-            bird_config=state / f"{tenant}.bird.conf",
-        )
+        return cls(settings.state / f"{tenant}.bird", settings.state / f"{tenant}.bird.conf")
 
     def remove(self) -> None:
         """Take them away."""
-        for path in (self.vici, self.charon_config, self.charon_log, self.bird_socket, self.bird_config):
+        for path in (self.socket, self.config):
             path.unlink(missing_ok=True)
 
 
@@ -66,23 +54,24 @@ class Observation:
 
     Attributes:
         tenant: as desired.
-        tunnels: by name; None: charon has not been looked at yet.
+        connections: states by name, of those that have been looked at.
         sessions, routes: of BIRD; None: it has not been looked at yet.
     """
 
     tenant: Tenant
-    tunnels: dict[str, TunnelState] | None = None
+    connections: Mapping[str, TunnelState]
     sessions: tuple[Session, ...] | None = None
     routes: tuple[Learned, ...] | None = None
 
 
 class Runtime:
-    """Keeps one tenant's daemons as desired, and what they say at hand.
+    """Keeps one tenant's compartment as desired, and what its daemons say at hand.
 
     Parameters:
         settings: of the node.
         supervisor: where the daemons are supervised.
         backend: who encrypts ESP.
+        tenant: as desired.
         protected: prefixes of the hoster that no site may offer.
         changed: called, from any thread, when an observation has changed.
     """
@@ -100,119 +89,114 @@ class Runtime:
         self._supervisor = supervisor
         self._backend = backend
         self._changed = changed
-        self._files = Files.of(settings, tenant.name)
-        self._charon = Charon(self._files.vici, self._files.charon_log)
+        self._files = BirdFiles.of(settings, tenant.name)
         self._lock = threading.Lock()
-        self._routed: frozenset[str] | None = None
-        self._observation = Observation(tenant)
+        self._routed: Mapping[str, bool] | None = None
+        self._tenant = tenant
+        self._connections: dict[str, IpsecRuntime | StatelessRuntime] = {}
+        self._sessions: tuple[Session, ...] | None = None
+        self._routes: tuple[Learned, ...] | None = None
         self._stop = threading.Event()
         self.apply(tenant, protected)
-        self._watchers = [
-            threading.Thread(target=target, name=f"{tenant.name}-{name}", daemon=True)
-            for name, target in (("charon", self._watch_charon), ("bird", self._watch_bird))
-        ]
-        for watcher in self._watchers:
-            watcher.start()
+        self._watcher = threading.Thread(target=self._watch_bird, name=f"{tenant.name}-bird", daemon=True)
+        self._watcher.start()
 
     @property
     def observation(self) -> Observation:
-        """What is known now; never blocks."""
-        return self._observation
+        """What is known now."""
+        return Observation(self._tenant, self._states(), self._sessions, self._routes)
 
     def apply(self, tenant: Tenant, protected: Iterable[IPv4Network]) -> None:
         """Have the tenant's compartment and daemons as desired.
+
+        Connections that are no more are not followed any longer; `GatewayAgent` takes away what stands.
 
         Raises:
             OSError, NetlinkError, CalledProcessError, BirdError: something could not be done.
         """
         compartments.ensure(self._settings, tenant)
-        self._observation = replace(self._observation, tenant=tenant)
-        self._apply_charon(tenant)
+        self._tenant = tenant
+        for name in self._connections.keys() - tenant.connections.keys():
+            self._connections.pop(name).stop()
+        for connection in tenant.connections.values():
+            self._apply_connection(tenant, connection)
         self._apply_bird(tenant, protected)
         with self._lock:
             self._routed = None
-        self._ensure_tunnel_routes()
+        self._ensure_routes()
 
     def stop(self) -> None:
         """End the watchers; the daemons go on."""
         self._stop.set()
-        for watcher in self._watchers:
-            watcher.join()
+        for runtime in self._connections.values():
+            runtime.stop()
+        self._watcher.join()
 
-    def _apply_charon(self, tenant: Tenant) -> None:
-        config = CharonConfig(
-            vici_socket=self._files.vici,
-            log=self._files.charon_log,
-            backend=self._backend,
-            interfaces=(compartments.FRONT_SIDE,),
-            timers=self._settings.timers,
-        )
-        write_if_changed(self._files.charon_config, render(config))
-        command = ("env", f"STRONGSWAN_CONF={self._files.charon_config}", "charon-systemd")
-        self._supervisor.ensure(Service(CHARON + tenant.name, (*self._enter(tenant), *command)))
-        self._charon.apply(tenant.tunnels)
+    def _apply_connection(self, tenant: Tenant, connection: Connection) -> None:
+        compartment = compartments.namespace(self._settings, tenant.name)
+        legs.ensure(self._settings, tenant.rdid, connection, compartment)
+        runtime = self._connections.get(connection.name)
+        if runtime is not None:
+            runtime.apply(connection)
+        elif isinstance(connection.end, IpsecEnd):
+            self._connections[connection.name] = IpsecRuntime(
+                self._settings, self._supervisor, self._backend, compartment, connection, self._on_look
+            )
+        else:
+            self._connections[connection.name] = StatelessRuntime(compartment, connection)
+
+    def _states(self) -> dict[str, TunnelState]:
+        looked = {name: runtime.state for name, runtime in list(self._connections.items())}
+        return {name: state for name, state in looked.items() if state is not None}
+
+    def _on_look(self, changed: bool) -> None:
+        self._ensure_routes()
+        if changed:
+            self._changed()
+
+    def _ensure_routes(self) -> None:
+        """Static routes of exactly the connections that are up; tried again at the next look if refused.
+
+        What has not been looked at yet may be up: an agent that starts leaves its routes alone.
+        """
+        connected = {name: state.phase is Phase.CONNECTED for name, state in self._states().items()}
+        with self._lock:
+            if connected == self._routed:
+                return
+            try:
+                compartments.ensure_connection_routes(self._settings, self._tenant, connected)
+            except KERNEL_REFUSALS as error:
+                log.warning("%s: routes of the connections not set yet: %s", self._tenant.name, error)
+            else:
+                self._routed = connected
 
     def _apply_bird(self, tenant: Tenant, protected: Iterable[IPv4Network]) -> None:
         if tenant.bgp is None:
             self._supervisor.remove(BIRD + tenant.name)
             return
         config = router_config(tenant, tenant.bgp, protected, self._settings.max_prefixes)
-        changed = write_if_changed(self._files.bird_config, bgp_config.render(config))
-        command = ("bird", "-f", "-R", "-c", str(self._files.bird_config), "-s", str(self._files.bird_socket))
+        changed = write_if_changed(self._files.config, bgp_config.render(config))
+        command = ("bird", "-f", "-R", "-c", str(self._files.config), "-s", str(self._files.socket))
         self._supervisor.ensure(Service(BIRD + tenant.name, (*self._enter(tenant), *command)))
         if changed:
-            configure(self._files.bird_socket)
+            configure(self._files.socket)
 
     def _enter(self, tenant: Tenant) -> tuple[str, ...]:
         return ("nsenter", f"--net={compartments.namespace(self._settings, tenant.name).path}")
-
-    def _watch_charon(self) -> None:
-        self._charon.watch(self._stop, self._on_attach, self._on_look)
-
-    def _on_attach(self) -> None:
-        """charon is new, and so may be its device."""
-        with self._lock:
-            self._routed = None
-
-    def _on_look(self, changed: bool) -> None:
-        states = dict(self._charon.states)
-        first = self._observation.tunnels is None
-        self._observation = replace(self._observation, tunnels=states)
-        self._ensure_tunnel_routes()
-        if changed or first:
-            self._changed()
-
-    def _ensure_tunnel_routes(self) -> None:
-        """Static routes of exactly the connections that are up; tried again at the next look if refused."""
-        states = self._observation.tunnels
-        if states is None:
-            return
-        connected = frozenset(name for name, state in states.items() if state.phase is Phase.CONNECTED)
-        with self._lock:
-            if connected == self._routed:
-                return
-            tenant = self._observation.tenant
-            try:
-                compartments.ensure_tunnel_routes(self._settings, tenant, connected)
-            except KERNEL_REFUSALS as error:
-                log.warning("%s: routes of the tunnels not set yet: %s", tenant.name, error)
-            else:
-                self._routed = connected
 
     def _watch_bird(self) -> None:
         while not self._stop.wait(self._settings.poll_s):
             sessions: list[Session] = []
             routes: list[Learned] = []
-            if self._observation.tenant.bgp is not None:
+            if self._tenant.bgp is not None:
                 try:
-                    sessions, routes = observe(self._files.bird_socket)
+                    sessions, routes = observe(self._files.socket)
                 except (OSError, BirdError) as error:
-                    log.info("%s: BIRD does not answer: %s", self._observation.tenant.name, error)
-            before = self._observation
-            self._observation = replace(
-                self._observation, sessions=tuple(sessions), routes=tuple(sorted(routes, key=repr))
-            )
-            if (before.sessions, before.routes) != (self._observation.sessions, self._observation.routes):
+                    log.info("%s: BIRD does not answer: %s", self._tenant.name, error)
+            before = (self._sessions, self._routes)
+            self._sessions = tuple(sessions)
+            self._routes = tuple(sorted(routes, key=repr))
+            if before != (self._sessions, self._routes):
                 self._changed()
 
 

@@ -93,16 +93,17 @@ class Charon:
 
         Parameters:
             stop: ends the loop within `poll_s`.
-            on_attach: called when charon answers, at first and after each of its starts: devices may be new.
+            on_attach: called when charon answers, at first and after each of its starts, before anything is
+                loaded: devices may be new.
             on_look: called after each look at the SAs; True if a state has changed.
         """
         started_before = False
         while not stop.is_set():
             try:
                 with self._session() as events:
+                    on_attach()
                     self._attach(started_before)
                     started_before = True
-                    on_attach()
                     self._follow(events, stop, on_look)
             except (OSError, SessionException) as error:
                 if self._loaded is not None:

@@ -37,6 +37,16 @@ class Timers:
     retransmit_tries: int = 10
     retransmit_base: float = 1.1
 
+    @classmethod
+    def for_outage(cls, outage_s: int) -> Timers:
+        """What notices a silent peer within a time: a third of it passes before it is asked, six times.
+
+        Parameters:
+            outage_s: NetworkOutageTime of Add-VpnS2SInterface, in seconds, at least 3.
+        """
+        delay_s = max(1, outage_s // 3)
+        return cls(delay_s, (outage_s - delay_s) / 6, 5, 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class CharonConfig:

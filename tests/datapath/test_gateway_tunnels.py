@@ -57,7 +57,7 @@ def up(world: World, tenant: str) -> None:
 
 def charon_ids(world: World, tenant: str) -> set[str]:
     """Unique ids of a compartment's IKE_SAs."""
-    uri = f"unix://{world.folder}/gateway/state/{tenant}.vici"
+    uri = f"unix://{world.folder}/gateway/state/{tenant}+{tenant}-hq.vici"
     listed = subprocess.run(
         ["swanctl", "--list-sas", "--raw", "--uri", uri], capture_output=True, text=True, check=True
     )
@@ -95,26 +95,38 @@ def test_large_transfers_fit_the_tunnel(world: World) -> None:
     assert mss <= 1360
 
 
-def test_a_compartment_reaches_its_own_peer_and_nothing_else(world: World) -> None:
+def test_a_charon_reaches_its_own_peer_and_nothing_else(world: World) -> None:
     """Even with routes that only who took over a daemon could set, and with the way back open."""
     inner = {"blue": "100.64.0.1", "red": "100.64.0.3"}
     world.run("internet", "ip", "route", "add", "100.64.0.0/16", "via", "203.0.113.5")
     for tenant, peer in WAN.items():
         other = "red" if tenant == "blue" else "blue"
-        world.inside(tenant, "ip", "route", "add", "default", "via", outer(tenant))
+        unit = f"{tenant}+{tenant}-hq"
+        world.inside(unit, "ip", "route", "add", "default", "via", outer(tenant))
+        world.inside(unit, "nft", "flush", "chain", "ip", "hnvlab", "input")
+        world.inside(unit, "nft", "add", "rule", "ip", "hnvlab", "input", "accept")
         strangers = ("203.0.113.5", "203.0.113.10", "203.0.113.1", WAN[other], inner[other], outer(tenant))
         try:
-            assert world.inside(tenant, "ping", "-c1", "-W1", peer, check=False).returncode == 0
+            assert world.inside(unit, "ping", "-c1", "-W1", peer, check=False).returncode == 0
             for address in strangers:
-                ended = world.inside(tenant, "ping", "-c1", "-W0.3", address, check=False)
+                ended = world.inside(unit, "ping", "-c1", "-W0.3", address, check=False)
                 assert ended.returncode != 0, f"{tenant} reaches {address}"
         finally:
-            world.inside(tenant, "ip", "route", "del", "default")
+            world.inside(unit, "ip", "route", "del", "default")
     world.run("internet", "ip", "route", "del", "100.64.0.0/16")
 
 
 def outer(tenant: str) -> str:
     return {"blue": "100.64.0.0", "red": "100.64.0.2"}[tenant]
+
+
+def test_a_compartment_has_no_way_to_the_outside_but_its_connections(world: World) -> None:
+    for tenant in TENANTS:
+        links = world.inside(tenant, "ip", "-o", "link").stdout
+        assert re.findall(r"^\d+: ([\w-]+)", links, re.M) == ["lo", "hnv0", f"ipsec-{tenant}-hq"]
+        assert "203.0.113" not in world.inside(tenant, "ip", "route").stdout
+        # What charon has is ciphertext: the device that it made plaintext for is not there.
+        assert "tun" not in world.inside(f"{tenant}+{tenant}-hq", "ip", "-d", "link").stdout
 
 
 def test_a_vm_cannot_talk_to_the_compartments_daemons(world: World) -> None:
@@ -163,10 +175,10 @@ def test_an_agent_that_dies_disturbs_nothing_and_finds_everything_again(world: W
 
 
 def test_a_killed_charon_of_the_gateway_recovers(world: World) -> None:
-    before = world.service_pid("gateway", "charon-blue")
+    before = world.service_pid("gateway", "charon-blue+blue-hq")
 
     def again() -> None:
-        assert world.service_pid("gateway", "charon-blue") not in (0, before)
+        assert world.service_pid("gateway", "charon-blue+blue-hq") not in (0, before)
         up(world, "blue")
 
     with world.undisturbed("red"):

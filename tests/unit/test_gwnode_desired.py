@@ -7,10 +7,12 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from gwnode.compartments import WantedRoute, fixed_routes
-from gwnode.desired import ONE_TUNNEL, SHARED_NAME, SHARED_PEER, Transit, allocate, tenants
+from gwnode.compartments import fixed_routes, routes_of
+from gwnode.connections.wanted import GreEnd, IpsecDefaults, IpsecEnd, Transit, leg_name
+from gwnode.desired import SHARED_NAME, SHARED_PEER, Tenant, allocate, tenants
 from gwnode.filter import compartment_ruleset
-from gwnode.frontend import Flow, follows, pairs, ruleset
+from gwnode.frontend import Flow, Translations, follows, ruleset
+from gwnode.kernel import WantedRoute
 from gwnode.nft import transaction
 from gwnode.report import report
 from gwnode.runtime import Observation, router_config
@@ -18,17 +20,20 @@ from gwnode.services import Service
 from lab.errors import LabError
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.state import Phase, TunnelState
+from lab.ipsec.strongswan import Timers
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, record
 
 POOL = IPv4Network("100.64.0.0/16")
 VIP = "203.0.113.10"
+LIBIPSEC = IpsecDefaults(EspBackend.LIBIPSEC, Timers())
+KERNEL = IpsecDefaults(EspBackend.KERNEL, Timers())
 
 
 def connection(name: str, peer: str) -> pb.Connection:
     return pb.Connection(
         name=name,
-        routes=[pb.StaticRoute(prefix="192.168.50.1/32")],
+        routes=[pb.StaticRoute(prefix="192.168.50.1/32", metric=10)],
         ipsec=pb.Ipsec(
             peer=peer,
             shared_secret="s",
@@ -62,15 +67,15 @@ def goal(*items: pb.Compartment) -> GoalState:
     return {wrapped.key: wrapped for wrapped in map(record, items)}
 
 
-def desired(*items: pb.Compartment, backend: EspBackend = EspBackend.LIBIPSEC) -> dict[str, object]:
-    return dict(tenants(goal(*items), {}, POOL, backend, 2))
+def desired(*items: pb.Compartment, ipsec: IpsecDefaults = LIBIPSEC) -> dict[str, Tenant]:
+    return tenants(goal(*items), {}, POOL, ipsec)
 
 
 BLUE, RED = compartment("blue", "198.51.100.2"), compartment("red", "198.51.100.6")
-TENANTS = tenants(goal(BLUE, RED), {}, POOL, EspBackend.LIBIPSEC, 2)
+TENANTS = desired(BLUE, RED)
 
 
-def test_a_tenant_keeps_its_transit_and_new_ones_take_the_lowest_that_is_free() -> None:
+def test_a_leg_keeps_its_transit_and_new_ones_take_the_lowest_that_is_free() -> None:
     standing = {"red": Transit(IPv4Network("100.64.0.0/31")), "gone": Transit(IPv4Network("100.64.0.2/31"))}
     found = allocate(["blue", "red"], standing, POOL)
     assert found["red"] == standing["red"]
@@ -99,24 +104,74 @@ def test_two_compartments_cannot_share_a_name() -> None:
     assert refused_code(BLUE, other) == SHARED_NAME
 
 
-def test_libipsec_does_one_tunnel_for_each_tenant_and_the_kernel_any() -> None:
+def test_a_tenant_has_as_many_tunnels_as_it_wants_each_with_a_charon_of_its_own() -> None:
     two = compartment("blue", "198.51.100.2", connections=[connection("second", "198.51.100.10")])
-    assert refused_code(two) == ONE_TUNNEL
-    (tenant,) = tenants(goal(two), {}, POOL, EspBackend.KERNEL, 2).values()
-    assert [tunnel.if_id for tunnel in tenant.tunnels.values()] == [1, 2]
+    for ipsec, if_id in ((LIBIPSEC, 0), (KERNEL, 1)):
+        connections = desired(two, ipsec=ipsec)["blue"].connections.values()
+        ends = [item.end for item in connections if isinstance(item.end, IpsecEnd)]
+        assert [end.tunnel.if_id for end in ends] == [if_id, if_id]
+        assert len({end.transit for end in ends}) == len({item.leg for item in connections}) == 2
 
 
 def test_the_gateway_answers_with_its_public_identity() -> None:
-    tunnel = TENANTS["blue"].tunnels["blue-hq"]
+    tunnel = end_of("blue", "blue-hq").tunnel
     assert (tunnel.local, tunnel.local_id, tunnel.remote_id) == ("100.64.0.1", VIP, "198.51.100.2")
     assert not tunnel.initiator
 
 
-def test_a_compartment_routes_to_its_vms_and_its_sites_only() -> None:
-    assert fixed_routes(TENANTS["blue"]) == [
-        WantedRoute(IPv4Network("10.0.0.0/24"), "hnv0", TENANTS["blue"].router, TENANTS["blue"].address.ip),
-        WantedRoute(IPv4Network("198.51.100.2"), "fe0", TENANTS["blue"].transit.outer),
+def end_of(tenant: str, name: str) -> IpsecEnd:
+    end = TENANTS[tenant].connections[name].end
+    assert isinstance(end, IpsecEnd)
+    return end
+
+
+def test_silence_counts_as_an_outage_after_the_time_that_the_connection_says() -> None:
+    item = compartment("blue", "198.51.100.2")
+    item.connections[0].ipsec.network_outage_s = 15
+    end = desired(item)["blue"].connections["blue-hq"].end
+    assert isinstance(end, IpsecEnd)
+    timers = end.timers
+    assert timers.retransmit_base == 1.0
+    asked_s = timers.retransmit_timeout_s * (timers.retransmit_tries + 1)
+    assert timers.dpd_delay_s + asked_s == pytest.approx(15)
+    assert end.tunnel.dpd_delay_s == timers.dpd_delay_s
+
+
+def test_a_compartment_routes_to_its_vms_and_each_connection_to_what_is_behind_it() -> None:
+    blue = TENANTS["blue"]
+    assert fixed_routes(blue) == [
+        WantedRoute(IPv4Network("10.0.0.0/24"), "hnv0", blue.router, blue.address.ip),
     ]
+    assert routes_of(blue, blue.connections["blue-hq"]) == [
+        WantedRoute(IPv4Network("192.168.50.1/32"), "ipsec-blue-hq", None, blue.address.ip, 10),
+    ]
+
+
+def test_every_kind_of_connection_has_its_own_end() -> None:
+    others = [
+        pb.Connection(name="rack", gre=pb.Gre(local="203.0.113.20", peer="203.0.113.60", key=7)),
+        pb.Connection(name="mpls", forwarding=pb.Forwarding(vlan=1001, addresses=["10.127.134.55/25"])),
+        pb.Connection(name="internet", nat=pb.Nat(public_address="203.0.113.30")),
+        pb.Connection(name="laptops", dial_in=pb.DialIn(public_address="203.0.113.31")),
+    ]
+    connections = desired(compartment("blue", "198.51.100.2", connections=others))["blue"].connections
+    assert isinstance(connections["rack"].end, GreEnd)
+    with_transit = {name for name, item in connections.items() if item.transit}
+    assert with_transit == {"blue-hq", "internet", "laptops"}
+    assert {name for name, item in connections.items() if item.has_charon} == {"blue-hq", "laptops"}
+    devices = [item.device for item in connections.values()]
+    assert devices == ["ipsec-blue-hq", "gre-rack", "vlan-mpls", "nat-internet", "p2s-laptops"]
+
+
+def test_a_connection_of_no_kind_is_refused() -> None:
+    nothing = compartment("blue", "198.51.100.2", connections=[pb.Connection(name="what")])
+    assert refused_code(nothing) == "HNV-GW-002"
+
+
+def test_legs_of_many_tenants_that_call_theirs_the_same_stay_apart() -> None:
+    names = {leg_name(f"tenant-{number}", "headquarters") for number in range(1000)}
+    assert len(names) == 1000
+    assert max(map(len, names)) <= 15
 
 
 def test_the_rules_do_not_grow_with_the_tenants() -> None:
@@ -133,7 +188,7 @@ def test_a_table_is_replaced_in_one_transaction() -> None:
     assert '"value": 1360' in json.dumps(commands)
 
 
-TRANSLATIONS = pairs(TENANTS.values())
+TRANSLATIONS = Translations.of(TENANTS.values())
 
 
 @pytest.mark.parametrize(
@@ -171,7 +226,7 @@ def test_a_site_may_not_offer_the_hosters_networks_nor_the_tenants_own() -> None
 
 
 def test_what_was_not_looked_at_is_not_reported() -> None:
-    result = report([Observation(TENANTS["blue"])])
+    result = report([Observation(TENANTS["blue"], {})])
     assert not result.learned_routes
     assert not result.connections
     assert not result.bgp_peers
@@ -190,8 +245,8 @@ def test_an_empty_compartment_is_reported_empty() -> None:
 def test_a_peer_without_a_static_route_is_a_fault_as_in_the_product() -> None:
     item = compartment("blue", "198.51.100.2")
     item.bgp.peers.add(name="far", address="192.168.99.1", asn=1)
-    (tenant,) = tenants(goal(item), {}, POOL, EspBackend.LIBIPSEC, 2).values()
-    (fault,) = report([Observation(tenant)]).faults
+    (tenant,) = desired(item).values()
+    (fault,) = report([Observation(tenant, {})]).faults
     assert fault.code == "PolicyConfigurationFailure"
     assert fault.record_key == "compartment/rd-blue"
     assert "192.168.99.1/32" in fault.message

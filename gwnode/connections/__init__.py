@@ -1,0 +1,1 @@
+"""What ties a compartment to the outside: IPsec, GRE, L3 forwarding, NAT, dial-in."""

@@ -1,0 +1,162 @@
+"""A connection's kernel objects: its leg in the default compartment, and what the leg leads to.
+
+Everything here is "ensure", as in `gwnode.compartments`: it looks first and changes only what differs. The
+alias of a leg says whose it is, so that an agent that starts finds all that stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+
+from pyroute2 import IPRoute
+
+from gwnode.connections.filter import charon_ruleset
+from gwnode.connections.wanted import (
+    Connection,
+    DialInEnd,
+    ForwardingEnd,
+    GreEnd,
+    IpsecEnd,
+    Transit,
+    unit_name,
+)
+from gwnode.kernel import (
+    MTU,
+    WantedRoute,
+    ensure_addresses,
+    ensure_link,
+    ensure_pair,
+    ensure_routes,
+    remove_links,
+)
+from gwnode.netns import Namespace, set_sysctl
+from gwnode.nft import replace_table
+from gwnode.settings import Settings
+
+FRONT_SIDE = "fe0"
+"""A charon's way to the outside, in its own namespace."""
+GRE_MTU = 1472
+"""Bytes: 1500 of the front end less IPv4 and GRE with a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A leg that is there.
+
+    Attributes:
+        interface: its name.
+        rdid, tenant, name: whose it is, as its alias tells.
+        transit: as its address tells; None: it has none.
+    """
+
+    interface: str
+    rdid: str
+    tenant: str
+    name: str
+    transit: Transit | None
+
+    @property
+    def unit(self) -> str:
+        """See `Connection.unit`."""
+        return unit_name(self.tenant, self.name)
+
+
+def _mark_prefix(settings: Settings) -> str:
+    """Not a port's alias: the WNV filter takes every interface that has one for a vport, and closes it."""
+    return f"hnvlab-leg:{settings.lab}:"
+
+
+def mark(settings: Settings, rdid: str, connection: Connection) -> str:
+    """Alias of a leg."""
+    return f"{_mark_prefix(settings)}{rdid}/{connection.tenant}/{connection.name}"
+
+
+def standing(settings: Settings) -> list[Standing]:
+    """All legs of this node."""
+    prefix = _mark_prefix(settings)
+    found = []
+    with IPRoute() as kernel:
+        for link in kernel.get_links():
+            alias = link.get("ifalias") or ""
+            if alias.startswith(prefix):
+                rdid, tenant, name = alias.removeprefix(prefix).split("/", 2)
+                transit = _transit(settings, kernel, int(link["index"]))
+                found.append(Standing(str(link.get("ifname")), rdid, tenant, name, transit))
+    return found
+
+
+def _transit(settings: Settings, kernel: IPRoute, index: int) -> Transit | None:
+    for address in kernel.get_addr(index=index, family=2):
+        network = IPv4Interface(f"{address.get('address')}/{address['prefixlen']}").network
+        if network.subnet_of(settings.transit):
+            return Transit(network)
+    return None
+
+
+def unit_namespace(settings: Settings, unit: str) -> Namespace:
+    """The namespace of a connection's charon."""
+    return Namespace(settings.namespaces / unit)
+
+
+def ensure(settings: Settings, rdid: str, connection: Connection, compartment: Namespace) -> None:
+    """Have a connection's leg, and all that it leads to but the device that charon makes.
+
+    Raises:
+        OSError, NetlinkError, CalledProcessError: the kernel refuses.
+    """
+    inside = unit_namespace(settings, connection.unit) if connection.has_charon else compartment
+    if connection.has_charon:
+        inside.ensure()
+    inner = FRONT_SIDE if connection.has_charon else connection.device
+    with IPRoute() as kernel, inside.path.open() as handle:
+        ensure_pair(kernel, handle.fileno(), connection.leg, mark(settings, rdid, connection), inner)
+        if connection.transit:
+            ensure_addresses(kernel, connection.leg, [IPv4Interface(f"{connection.transit.outer}/31")])
+    for key, value in (("rp_filter", "0"), ("send_redirects", "0")):
+        set_sysctl(f"net/ipv4/conf/{connection.leg}/{key}", value)
+    if connection.has_charon:
+        inside.run(lambda: _ensure_for_charon(connection))
+    else:
+        inside.run(lambda: _ensure_device(connection))
+
+
+def _ensure_for_charon(connection: Connection) -> None:
+    """Charon's namespace: one way out, to its peer or to everywhere, and nothing is forwarded."""
+    end = connection.end
+    assert isinstance(end, IpsecEnd | DialInEnd)
+    with IPRoute() as kernel:
+        ensure_link(kernel, "lo")
+        ensure_link(kernel, FRONT_SIDE)
+        ensure_addresses(kernel, FRONT_SIDE, [IPv4Interface(f"{end.transit.inner}/31")])
+        prefixes = [IPv4Interface(f"{end.peer}/32" if isinstance(end, IpsecEnd) else "0.0.0.0/0").network]
+        ways = [WantedRoute(prefix, FRONT_SIDE, end.transit.outer) for prefix in prefixes]
+        ensure_routes(kernel, ways, {FRONT_SIDE})
+    replace_table(charon_ruleset([end.peer] if isinstance(end, IpsecEnd) else None))
+
+
+def _ensure_device(connection: Connection) -> None:
+    """The device of a connection that has no charon, in the compartment."""
+    end = connection.end
+    addresses: tuple[IPv4Interface, ...] = ()
+    with IPRoute() as kernel:
+        if isinstance(end, GreEnd):
+            ensure_link(kernel, connection.device, mtu=GRE_MTU, no_arp=True)
+        else:
+            ensure_link(kernel, connection.device, mtu=MTU)
+        if isinstance(end, ForwardingEnd):
+            addresses = end.addresses
+        elif connection.transit:
+            addresses = (IPv4Interface(f"{connection.transit.inner}/31"),)
+        ensure_addresses(kernel, connection.device, addresses)
+    for key in ("rp_filter", "send_redirects"):
+        set_sysctl(f"net/ipv4/conf/{connection.device}/{key}", "0")
+
+
+def remove(settings: Settings, legs: Iterable[Standing]) -> None:
+    """Take legs away, and with each what it leads to; what is gone already is no error."""
+    with IPRoute() as kernel:
+        for leg in legs:
+            remove_links(kernel, [leg.interface])
+            unit_namespace(settings, leg.unit).remove()

@@ -1,0 +1,51 @@
+"""A connection that needs no daemon, at run time.
+
+It is connected as soon as it stands, as the product's GRE interface is.
+"""
+
+from __future__ import annotations
+
+import time
+
+from pyroute2 import IPRoute
+
+from gwnode.connections.wanted import Connection
+from gwnode.netns import Namespace
+from lab.ipsec.state import ChildBytes, Phase, TunnelState
+
+
+class StatelessRuntime:
+    """What a GRE, L3 or NAT connection carries.
+
+    Parameters:
+        compartment: where its device is.
+        connection: its leg and device stand.
+    """
+
+    def __init__(self, compartment: Namespace, connection: Connection) -> None:
+        self._compartment = compartment
+        self._device = connection.device
+        self._since_unix_s = int(time.time())
+
+    @property
+    def state(self) -> TunnelState | None:
+        """What is known now; bytes as the device has counted them."""
+        counted = self._compartment.run(self._counted)
+        if counted is None:
+            return TunnelState(last_error="its interface is gone")
+        return TunnelState(Phase.CONNECTED, self._since_unix_s, ended=counted)
+
+    def apply(self, connection: Connection) -> None:
+        """Take over a connection that has changed."""
+        self._device = connection.device
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+    def _counted(self) -> ChildBytes | None:
+        with IPRoute() as kernel:
+            for link in kernel.get_links():
+                if link.get("ifname") == self._device:
+                    stats = link.get("stats64")
+                    return ChildBytes(int(stats["rx_bytes"]), int(stats["tx_bytes"]))
+        return None

@@ -1,0 +1,301 @@
+"""Connections as they shall stand, from the records of the goal state. Pure.
+
+A connection has a device in the compartment, and a *leg*: the end of a veth pair in the default compartment.
+What the pair's other end is depends on the kind: the connection's device itself (GRE, L3 forwarding, NAT), or
+the front end of a namespace of its own, where a charon turns what arrives into plaintext; charon's device has
+been moved into the compartment (IPsec, dial-in).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from lab.errors import LabError, Problem
+from lab.ipsec.esp import EspBackend
+from lab.ipsec.proposals import Transforms, proposals
+from lab.ipsec.strongswan import Timers
+from lab.ipsec.tunnel import Tunnel
+from lab.model.names import interface_name
+from lab.southbound import southbound_pb2 as pb
+
+UNKNOWN_KIND = "HNV-GW-002"
+
+XFRM_IF_ID = 1
+"""Of the connection's device, where the kernel encrypts; unique in charon's own namespace only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transit:
+    """The /31 between the default compartment and what a leg leads to (RFC 3021)."""
+
+    network: IPv4Network
+
+    @property
+    def outer(self) -> IPv4Address:
+        """Address of the leg."""
+        return self.network[0]
+
+    @property
+    def inner(self) -> IPv4Address:
+        """Address of the other end."""
+        return self.network[1]
+
+
+@dataclass(frozen=True, slots=True)
+class IpsecDefaults:
+    """What the node decides about IPsec.
+
+    Attributes:
+        backend: who encrypts ESP here.
+        timers: of connections that say nothing of them.
+    """
+
+    backend: EspBackend
+    timers: Timers
+
+
+@dataclass(frozen=True, slots=True)
+class IpsecEnd:
+    """Site-to-site IKEv2: a charon of its own, in a namespace of its own.
+
+    Attributes:
+        timers: how long its peer may be silent.
+    """
+
+    tunnel: Tunnel
+    transit: Transit
+    timers: Timers
+
+    @property
+    def peer(self) -> IPv4Address:
+        """The site's public address."""
+        return IPv4Address(self.tunnel.remote)
+
+
+@dataclass(frozen=True, slots=True)
+class GreEnd:
+    """IPv4 in GRE with a key (RFC 2784, RFC 2890)."""
+
+    local: IPv4Address
+    remote: IPv4Address
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingEnd:
+    """A leg in a VLAN of the tenant's own."""
+
+    vlan: int
+    addresses: tuple[IPv4Interface, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NatEnd:
+    """Behind a public address of the tenant's own."""
+
+    nat: pb.Nat
+    transit: Transit
+
+    @property
+    def public(self) -> IPv4Address:
+        """The address that the outside sees."""
+        return IPv4Address(self.nat.public_address)
+
+
+@dataclass(frozen=True, slots=True)
+class DialInEnd:
+    """Road warriors: a charon of its own that answers at a public address of the tenant's own."""
+
+    dial_in: pb.DialIn
+    transit: Transit
+
+    @property
+    def public(self) -> IPv4Address:
+        """The address that the road warriors call."""
+        return IPv4Address(self.dial_in.public_address)
+
+
+End = IpsecEnd | GreEnd | ForwardingEnd | NatEnd | DialInEnd
+
+DEVICE_PREFIXES: Mapping[type[End], str] = {
+    IpsecEnd: "ipsec-",
+    GreEnd: "gre-",
+    ForwardingEnd: "vlan-",
+    NatEnd: "nat-",
+    DialInEnd: "p2s-",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A static route of a connection; it stands while the connection does.
+
+    Attributes:
+        metric: of the routes to one prefix the lowest wins.
+        next_hop: None: the far end of the connection.
+    """
+
+    prefix: IPv4Network
+    metric: int
+    next_hop: IPv4Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection of a tenant.
+
+    Attributes:
+        tenant, name: together unique on the gateway.
+        ways: its static routes.
+        outbound_kbps, inbound_kbps: 0: not limited.
+        end: what its kind needs.
+    """
+
+    tenant: str
+    name: str
+    ways: tuple[Way, ...]
+    outbound_kbps: int
+    inbound_kbps: int
+    end: End
+
+    @property
+    def device(self) -> str:
+        """Its interface in the compartment."""
+        return interface_name(DEVICE_PREFIXES[type(self.end)], self.name)
+
+    @property
+    def leg(self) -> str:
+        """Its interface in the default compartment."""
+        return leg_name(self.tenant, self.name)
+
+    @property
+    def unit(self) -> str:
+        """What its own namespace, service and files are called."""
+        return unit_name(self.tenant, self.name)
+
+    @property
+    def transit(self) -> Transit | None:
+        """Addresses of its leg's pair; None: the kind needs none."""
+        return None if isinstance(self.end, GreEnd | ForwardingEnd) else self.end.transit
+
+    @property
+    def has_charon(self) -> bool:
+        """Whether a charon in a namespace of its own makes plaintext for it."""
+        return isinstance(self.end, IpsecEnd | DialInEnd)
+
+
+def leg_name(tenant: str, name: str) -> str:
+    """The leg of a connection. Many tenants call theirs the same: half of the name is a hash."""
+    return f"c-{tenant[:4]}-{hashlib.sha256(f'{tenant}/{name}'.encode()).hexdigest()[:8]}"
+
+
+def unit_name(tenant: str, name: str) -> str:
+    """No resource id holds the sign between them."""
+    return f"{tenant}+{name}"
+
+
+def needs_transit(item: pb.Connection) -> bool:
+    """Whether a connection's leg has addresses."""
+    return item.WhichOneof("kind") in ("ipsec", "nat", "dial_in")
+
+
+def wanted_connection(
+    place: str,
+    compartment: pb.Compartment,
+    item: pb.Connection,
+    transit: Transit | None,
+    ipsec: IpsecDefaults,
+) -> Connection:
+    """A connection out of its record.
+
+    Parameters:
+        place: key of the record, for refusals.
+        compartment: whose it is.
+        item: the connection.
+        transit: addresses of its leg; None where `needs_transit` says so.
+        ipsec: what the node decides.
+
+    Raises:
+        LabError: this gateway cannot do it.
+    """
+    return Connection(
+        tenant=compartment.tenant,
+        name=item.name,
+        ways=tuple(
+            Way(
+                IPv4Network(route.prefix),
+                route.metric,
+                IPv4Address(route.next_hop) if route.next_hop else None,
+            )
+            for route in item.routes
+        ),
+        outbound_kbps=item.outbound_kbps,
+        inbound_kbps=item.inbound_kbps,
+        end=_end(place, compartment, item, transit, ipsec),
+    )
+
+
+def _end(
+    place: str,
+    compartment: pb.Compartment,
+    item: pb.Connection,
+    transit: Transit | None,
+    ipsec: IpsecDefaults,
+) -> End:
+    match item.WhichOneof("kind"), transit:
+        case "ipsec", Transit():
+            outage_s = item.ipsec.network_outage_s
+            timers = Timers.for_outage(outage_s) if outage_s else ipsec.timers
+            tunnel = _tunnel(place, compartment.vip, item, transit, IpsecDefaults(ipsec.backend, timers))
+            return IpsecEnd(tunnel, transit, timers)
+        case "nat", Transit():
+            return NatEnd(item.nat, transit)
+        case "dial_in", Transit():
+            return DialInEnd(item.dial_in, transit)
+        case "gre", None:
+            return GreEnd(IPv4Address(item.gre.local), IPv4Address(item.gre.peer), item.gre.key)
+        case "forwarding", None:
+            addresses = tuple(IPv4Interface(address) for address in item.forwarding.addresses)
+            return ForwardingEnd(item.forwarding.vlan, addresses)
+    message = f"connection {item.name} is of no kind that this gateway knows"
+    raise LabError(Problem(UNKNOWN_KIND, message, place=place))
+
+
+def _tunnel(place: str, vip: str, item: pb.Connection, transit: Transit, node: IpsecDefaults) -> Tunnel:
+    """The site calls, the gateway answers, and calls too if it is told to.
+
+    Identities are the public addresses, as the real product's are.
+    """
+    ipsec = item.ipsec
+    words = proposals(
+        Transforms(
+            encryption=ipsec.main_mode.encryption,
+            integrity=ipsec.main_mode.integrity,
+            dh_group=ipsec.main_mode.dh_group,
+            cipher=ipsec.quick_mode.cipher,
+            authentication=ipsec.quick_mode.authentication,
+            pfs=ipsec.quick_mode.pfs,
+        ),
+        place,
+    )
+    return Tunnel(
+        name=item.name,
+        local=str(transit.inner),
+        remote=ipsec.peer,
+        local_id=vip,
+        remote_id=ipsec.peer,
+        secret=ipsec.shared_secret,
+        ike_proposals=(words.ike,),
+        esp_proposals=(words.esp,),
+        backend=node.backend,
+        initiator=ipsec.initiator,
+        dpd_delay_s=node.timers.dpd_delay_s,
+        if_id=XFRM_IF_ID if node.backend is EspBackend.KERNEL else 0,
+        ike_life_s=ipsec.main_mode.sa_life_time_s,
+        child_life_s=ipsec.quick_mode.sa_life_time_s,
+        child_life_kb=ipsec.quick_mode.sa_life_time_kb,
+        idle_s=ipsec.quick_mode.idle_disconnect_s,
+    )
