@@ -13,8 +13,9 @@ BENCH   := $(VENV)/.bench-installed
 STOCK   := $(VENV)/.stock-kernel-installed
 
 # What the tests use of the machine itself; the lab needs none of it, its nodes are containers.
-TEST_PACKAGES := bird2 bpftool charon-systemd clang iperf3 iproute2 iputils-ping libbpf-dev libcharon-extra-plugins \
-    libstrongswan-extra-plugins libstrongswan-standard-plugins nftables s6 strongswan-swanctl tcpdump traceroute tshark
+TEST_PACKAGES := bird2 bpftool charon-systemd clang iperf3 iproute2 iputils-ping libbpf-dev \
+    libcharon-extauth-plugins libcharon-extra-plugins libstrongswan-extra-plugins libstrongswan-standard-plugins \
+    nftables s6 strongswan-swanctl tcpdump traceroute tshark
 # What test-stock-kernel needs beside them: the kernel, and what emulates a machine for it.
 STOCK_PACKAGES := busybox-static linux-image-amd64 qemu-system-x86 udev
 

@@ -11,24 +11,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from vici import Session
 from vici.exception import CommandException, SessionException
 
-from lab.ipsec.logtail import LogTail
+from lab.ipsec.clients import DialInState, noted, observed_clients, unwelcome
+from lab.ipsec.dial_in import Caller, DialInServer
+from lab.ipsec.loader import DO_NOT_WAIT, Loader, adopted, terminate
+from lab.ipsec.logtail import LogLine, LogTail
 from lab.ipsec.state import Phase, TunnelState, cause_of, observed
 from lab.ipsec.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
 
 EVENTS = ("ike-updown", "child-updown", "ike-rekey", "child-rekey")
-DO_NOT_WAIT = "-1"
 RECONNECT_S = 0.1
 REQUEST_TIMEOUT_S = 10.0
 
 OnAttach = Callable[[], None]
 OnLook = Callable[[bool], None]
+Desired: TypeAlias = Tunnel | Caller | DialInServer
 
 
 class Charon:
@@ -53,40 +56,55 @@ class Charon:
         self._retry_s = retry_s
         self._poll_s = poll_s
         self._lock = threading.RLock()
-        self._desired: dict[str, Tunnel] = {}
-        self._loaded: dict[str, Tunnel] | None = None
+        self._desired: dict[str, Desired] = {}
+        self._loader: Loader | None = None
         self._states: dict[str, TunnelState] = {}
+        self._servers: dict[str, DialInState] = {}
         self._initiated_at: dict[str, float] = {}
         self._seen = threading.Event()
 
     @property
     def states(self) -> Mapping[str, TunnelState]:
-        """The state of each desired tunnel as it was last seen."""
+        """The state of each desired connection with one far end, as it was last seen."""
         with self._lock:
-            return {name: self._states.get(name, TunnelState()) for name in self._desired}
+            return {
+                name: self._states.get(name, TunnelState())
+                for name, item in self._desired.items()
+                if not isinstance(item, DialInServer)
+            }
+
+    @property
+    def servers(self) -> Mapping[str, DialInState]:
+        """The state of each desired dial-in server as it was last seen."""
+        with self._lock:
+            return {name: self._servers.get(name, DialInState()) for name in self._dial_in()}
 
     @property
     def seen(self) -> threading.Event:
         """Set once charon's SAs have been looked at: until then, `states` says nothing."""
         return self._seen
 
-    def apply(self, tunnels: Mapping[str, Tunnel]) -> None:
-        """Have exactly these tunnels loaded: now, if charon answers, else when it does.
+    def apply(self, connections: Mapping[str, Desired]) -> None:
+        """Have exactly these connections loaded: now, if charon answers, else when it does.
 
-        A tunnel that has changed is loaded anew and its SAs are closed; the others notice nothing.
+        A connection that has changed is loaded anew and its SAs are closed; the others notice nothing. Of a
+        dial-in server, changed users or name servers disturb nobody but users who are gone.
         """
         with self._lock:
-            self._desired = dict(tunnels)
-            for name in self._states.keys() - tunnels.keys():
+            self._desired = dict(connections)
+            for name in self._states.keys() - connections.keys():
                 del self._states[name]
-            if self._loaded is None:
+            for name in self._servers.keys() - connections.keys():
+                del self._servers[name]
+            if self._loader is None:
                 return
             try:
                 with self._session() as session:
-                    self._load(session, self._loaded)
+                    self._load(session, self._loader)
+                    self._show_out(session)
             except OSError as error:
                 log.info("%s: charon is gone, it is loaded when it is back: %s", self._path.stem, error)
-                self._loaded = None
+                self._loader = None
 
     def watch(self, stop: threading.Event, on_attach: OnAttach, on_look: OnLook) -> None:
         """Stay attached to charon until told to stop.
@@ -94,7 +112,7 @@ class Charon:
         Parameters:
             stop: ends the loop within `poll_s`.
             on_attach: called when charon answers, at first and after each of its starts, before anything is
-                loaded: devices may be new.
+                loaded: its device is new and stands where charon runs.
             on_look: called after each look at the SAs; True if a state has changed.
         """
         started_before = False
@@ -106,7 +124,7 @@ class Charon:
                     started_before = True
                     self._follow(events, stop, on_look)
             except (OSError, SessionException) as error:
-                if self._loaded is not None:
+                if self._loader is not None:
                     log.warning("%s: charon does not answer any more: %s", self._path.stem, error)
                 self._detach(on_look)
                 stop.wait(RECONNECT_S)
@@ -118,36 +136,37 @@ class Charon:
             OSError: it does not answer.
         """
         with self._lock, self._session() as session:
-            known = {name.decode() for name in session.get_conns().get("conns", [])}
-            # What an earlier run left loaded, with a start_action, must not be loaded again: that closes SAs.
-            present = {n: t for n, t in self._desired.items() if n in known and t.initiator}
-            self._load(session, present)
-            for name in known - self._desired.keys():
-                _unload(session, name)
-            if started_before and not known:
+            is_new = not session.get_conns().get("conns")
+            self._load(session, adopted(session, list(self._desired.values())))
+            if started_before and is_new:
                 # Charon died. The peer would notice after its dead-peer detection only: call it.
-                for tunnel in self._desired.values():
-                    self._initiate(session, tunnel)
+                for item in self._desired.values():
+                    if not isinstance(item, DialInServer):
+                        self._initiate(session, item)
 
-    def _load(self, session: Session, loaded: Mapping[str, Tunnel]) -> None:
-        self._loaded = dict(loaded)
-        for name in loaded.keys() - self._desired.keys():
-            _unload(session, name)
-            del self._loaded[name]
-        for name, tunnel in self._desired.items():
-            before = self._loaded.get(name)
-            if before == tunnel:
-                continue
-            try:
-                session.load_shared(tunnel.shared())
-                session.load_conn(tunnel.connection())
-            except CommandException as error:
-                log.error("%s: charon refuses the connection: %s", name, error)
-                self._states[name] = replace(self._states.get(name, TunnelState()), last_error=str(error))
-                continue
-            self._loaded[name] = tunnel
-            if before is not None:
-                _terminate(session, name)
+    def _load(self, session: Session, loader: Loader) -> None:
+        self._loader = loader
+        refused = loader.bring(session, list(self._desired.values()))
+        for name, error in refused.items():
+            if name in self._dial_in():
+                self._servers[name] = replace(self.servers[name], last_error=error)
+            else:
+                self._states[name] = replace(self.states[name], last_error=error)
+        for name in self._dial_in():
+            self._servers[name] = self.servers[name].heard(name not in refused, time.time())
+
+    def _show_out(self, session: Session) -> None:
+        """Close the SAs of callers who may not stay."""
+        sas = [item for entry in session.list_sas() for item in entry.items()]
+        for server in self._dial_in().values():
+            for connection, sa in sas:
+                reason = unwelcome(server, connection, sa) if connection in server.connections else ""
+                if reason:
+                    log.info("%s: closed: %s", server.name, reason)
+                    terminate(session, ike_id=sa["uniqueid"].decode())
+
+    def _dial_in(self) -> Mapping[str, DialInServer]:
+        return {name: item for name, item in self._desired.items() if isinstance(item, DialInServer)}
 
     def _follow(self, events: Session, stop: threading.Event, on_look: OnLook) -> None:
         """Look at the SAs at every event, and at least each `poll_s`."""
@@ -159,17 +178,21 @@ class Charon:
 
     def _look(self, on_look: OnLook) -> None:
         with self._lock, self._session() as session:
-            before = self.states
+            before = self.states, self.servers
             self._note_causes()
+            if self._loader and self._loader.waiting:
+                self._load(session, self._loader)
             sas: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
             for entry in session.list_sas():
                 for name, sa in entry.items():
                     sas[name].append(sa)
             self._update(sas)
-            changed = self._differs(before)
-            for name, tunnel in self._desired.items():
-                if tunnel.initiator and not sas[name]:
-                    self._initiate(session, tunnel)
+            changed = self._differs(*before)
+            for name, item in self._desired.items():
+                if not isinstance(item, DialInServer) and item.initiator and not sas[name]:
+                    self._initiate(session, item)
+            if self._dial_in():
+                self._show_out(session)
         self._seen.set()
         on_look(changed)
 
@@ -178,46 +201,59 @@ class Charon:
         now = time.time()
         for name, before in self.states.items():
             self._states[name] = observed(before, sas.get(name, ()), now)
+        for name, server in self._dial_in().items():
+            theirs = [sa for connection in server.connections for sa in sas.get(connection, ())]
+            self._servers[name] = observed_clients(self.servers[name], theirs, now)
 
-    def _differs(self, before: Mapping[str, TunnelState]) -> bool:
+    def _differs(self, states: Mapping[str, TunnelState], servers: Mapping[str, DialInState]) -> bool:
         """Whether more than counters has changed."""
         return any(
-            (state.phase, state.last_error) != (before[name].phase, before[name].last_error)
+            (state.phase, state.last_error) != (states[name].phase, states[name].last_error)
             for name, state in self.states.items()
+        ) or any(
+            (state.listening, state.clients.keys(), state.last_error)
+            != (servers[name].listening, servers[name].clients.keys(), servers[name].last_error)
+            for name, state in self.servers.items()
         )
 
     def _note_causes(self) -> None:
-        """Keep the causes that log lines name, each for the connection that it belongs to.
-
-        A line that is written before charon knows the connection belongs to all that are not up.
-        """
+        """Keep the causes that log lines name, each for the connection that it belongs to."""
         for line in self._log.read():
-            cause = cause_of(line.text)
-            if not cause:
-                continue
-            for name, state in self.states.items():
-                if name == line.connection or (
-                    line.connection not in self._desired and state.phase is not Phase.CONNECTED
-                ):
-                    self._states[name] = replace(state, last_error=cause)
+            self._note_cause(line)
+            for name, server in self._dial_in().items():
+                if line.connection in ("", *server.connections):
+                    self._servers[name] = noted(self.servers[name], line, server)
+
+    def _note_cause(self, line: LogLine) -> None:
+        """A line that is written before charon knows the connection belongs to all that are not up."""
+        cause = cause_of(line.text)
+        if not cause:
+            return
+        for name, state in self.states.items():
+            if name == line.connection or (
+                line.connection not in self._desired and state.phase is not Phase.CONNECTED
+            ):
+                self._states[name] = replace(state, last_error=cause)
 
     def _detach(self, on_look: OnLook) -> None:
         with self._lock:
-            self._loaded = None
-            before = self.states
+            self._loader = None
+            before = self.states, self.servers
             self._update({})
-            changed = self._differs(before)
+            for name, state in self.servers.items():
+                self._servers[name] = state.heard(False, time.time())
+            changed = self._differs(*before)
         on_look(changed)
 
-    def _initiate(self, session: Session, tunnel: Tunnel) -> None:
+    def _initiate(self, session: Session, item: Tunnel | Caller) -> None:
         now = time.monotonic()
-        if now - self._initiated_at.get(tunnel.name, -self._retry_s) < self._retry_s:
+        if now - self._initiated_at.get(item.name, -self._retry_s) < self._retry_s:
             return
-        self._initiated_at[tunnel.name] = now
+        self._initiated_at[item.name] = now
         try:
-            session.request("initiate", {"ike": tunnel.name, "child": tunnel.name, "timeout": DO_NOT_WAIT})
+            session.request("initiate", {"ike": item.name, "child": item.name, "timeout": DO_NOT_WAIT})
         except CommandException as error:
-            log.info("%s: not initiated: %s", tunnel.name, error)
+            log.info("%s: not initiated: %s", item.name, error)
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -230,17 +266,3 @@ class Charon:
             connection.settimeout(REQUEST_TIMEOUT_S)
             connection.connect(str(self._path))
             yield Session(connection)
-
-
-def _unload(session: Session, name: str) -> None:
-    session.unload_conn({"name": name})
-    session.unload_shared({"id": name})
-    _terminate(session, name)
-
-
-def _terminate(session: Session, name: str) -> None:
-    """Close the connection's SAs; that there were none is no error."""
-    try:
-        session.request("terminate", {"ike": name, "force": "yes", "timeout": DO_NOT_WAIT})
-    except CommandException as error:
-        log.debug("%s: %s", name, error)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MAX_BYTES = 256 * 1024
-LINE = re.compile(r"^\S*\[\w+\] (?:<(?:(?P<name>[^|>]+)\|)?\d+> )?(?P<text>.*)$")
+LINE = re.compile(r"^\S*\[\w+\] (?:<(?:(?P<name>[^|>]+)\|)?(?P<number>\d+)> )?(?P<text>.*)$")
 
 
 class LogLine(NamedTuple):
@@ -21,16 +21,18 @@ class LogLine(NamedTuple):
     Attributes:
         connection: whose it is; empty before charon knows.
         text: without prefix.
+        number: of the IKE_SA; empty: it is about none.
     """
 
     connection: str
     text: str
+    number: str = ""
 
 
 def parse(line: str) -> LogLine:
     """Take a line apart: `13[IKE] <blue-hq|2> giving up after 3 retransmits`."""
     match = LINE.match(line)
-    return LogLine(match["name"] or "", match["text"]) if match else LogLine("", line)
+    return LogLine(match["name"] or "", match["text"], match["number"] or "") if match else LogLine("", line)
 
 
 class LogTail:

@@ -38,6 +38,8 @@ class TunnelState:
         children: traffic of the CHILD_SAs that stand, by their unique id.
         ended: traffic of those that are gone.
         last_error: why it does not come up, or why it fell; empty after it has come up.
+        addresses: that the far end has assigned to us.
+        remote: prefixes that the CHILD_SAs which stand lead to.
     """
 
     phase: Phase = Phase.DISCONNECTED
@@ -45,6 +47,8 @@ class TunnelState:
     children: Mapping[str, ChildBytes] = field(default_factory=dict)
     ended: ChildBytes = ChildBytes(0, 0)
     last_error: str = ""
+    addresses: tuple[str, ...] = ()
+    remote: tuple[str, ...] = ()
 
     @property
     def bytes_in(self) -> int:
@@ -85,9 +89,21 @@ def observed(before: TunnelState, sas: Iterable[Mapping[str, Any]], now_unix_s: 
     if up:
         age_s = max(int(child.get("install-time", 0)) for child in up)
         since = before.since_unix_s or int(now_unix_s) - age_s
-        return replace(after, phase=Phase.CONNECTED, since_unix_s=since, last_error="")
+        return replace(
+            after,
+            phase=Phase.CONNECTED,
+            since_unix_s=since,
+            last_error="",
+            addresses=_texts(sas, "local-vips"),
+            remote=_texts(up, "remote-ts"),
+        )
     phase = Phase.CONNECTING if sas else Phase.DISCONNECTED
-    return replace(after, phase=phase, since_unix_s=0)
+    return replace(after, phase=phase, since_unix_s=0, addresses=(), remote=())
+
+
+def _texts(entries: Iterable[Mapping[str, Any]], key: str) -> tuple[str, ...]:
+    """All that a list of some entries names, once each."""
+    return tuple(dict.fromkeys(item.decode() for entry in entries for item in entry.get(key, ())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +117,19 @@ class LogCause:
 LOG_CAUSES: tuple[LogCause, ...] = tuple(
     LogCause(re.compile(pattern), meaning)
     for pattern, meaning in (
+        (
+            r"no trusted \S+ public key found for|no issuer certificate found for"
+            r"|constraint check failed: (?:peer not authenticated by CA|identity)",
+            "the gateway's certificate is none that we trust: its authority or its name is another",
+        ),
+        (
+            r"EAP-MS-CHAPv2 failed|received EAP_FAILURE",
+            "the gateway refused us: no such user, or a wrong password",
+        ),
+        (
+            r"received INTERNAL_ADDRESS_FAILURE",
+            "the gateway has no address for us: its pool is exhausted, or its maximum reached",
+        ),
         (r"MAC mismatched", "the pre-shared keys differ: the peer's authentication does not match ours"),
         (
             r"received AUTHENTICATION_FAILED",

@@ -16,6 +16,12 @@ NEVER_MARKED = "0x68766e6c"
 """libipsec 5.9.8 routes its selectors into the TUN whatever `install_routes` says, the peer's own address
 included, which makes IKE and ESP run in a circle. Its routing table is bound to a mark that nobody sets."""
 LINES = {"ike_name": "yes", "flush_line": "yes"}
+CERTIFICATE_PLUGINS = ("mgf1", "pem", "pkcs1", "pkcs8", "x509", "constraints")
+"""To authenticate by certificates. There is no "revocation": the lab's authority publishes no list."""
+EAP_PLUGINS = ("eap-identity", "eap-mschapv2")
+"""To authenticate users; MD4 and DES, which MSCHAPv2 wants, come from openssl's legacy provider."""
+CALLER_PLUGINS = ("resolve",)
+"""To take name servers from the gateway."""
 LAST_PLUGINS = ("socket-default", "vici", "updown", "counters")
 
 
@@ -57,6 +63,11 @@ class CharonConfig:
         backend: who encrypts.
         log: file that lines of the groups ike and cfg are appended to, for the agent to read.
         interfaces: IKE is spoken on these only; empty: on all.
+        half_open_s: a call that has not got through is forgotten after so long; 0: strongSwan's 30. Five of
+            them block the address that they come from.
+        plugins: more than a connection with pre-shared keys needs.
+        virtual_ip_device: interface that gets the address which a gateway assigns; empty: none is asked for.
+        name_servers: file that a gateway's name servers are written to; None: they are not taken.
     """
 
     vici_socket: Path
@@ -64,6 +75,10 @@ class CharonConfig:
     backend: EspBackend
     interfaces: Sequence[str] = ()
     timers: Timers = field(default_factory=Timers)
+    half_open_s: int = 0
+    plugins: Sequence[str] = ()
+    virtual_ip_device: str = ""
+    name_servers: Path | None = None
 
 
 def render(config: CharonConfig) -> str:
@@ -82,11 +97,14 @@ def render(config: CharonConfig) -> str:
         # 0.0.0.0/0 holds the peer's own address, which the plugin refuses otherwise.
         plugins["kernel-libipsec"] = {"allow_peer_ts": "yes"}
         plugins["kernel-netlink"] = {"fwmark": NEVER_MARKED}
+    if config.name_servers:
+        # resolvconf(8) would speak for the whole machine.
+        plugins["resolve"] = {"file": str(config.name_servers), "resolvconf": {"path": "/nonexistent"}}
     options: dict[str, str | Section] = {
         "load_modular": "no",
-        "load": " ".join((*COMMON_PLUGINS, *kernel, *LAST_PLUGINS)),
+        "load": " ".join((*COMMON_PLUGINS, *config.plugins, *kernel, *LAST_PLUGINS)),
         "install_routes": "no",
-        "install_virtual_ip": "no",
+        "install_virtual_ip": "yes" if config.virtual_ip_device else "no",
         "retransmit_timeout": f"{config.timers.retransmit_timeout_s:g}",
         "retransmit_tries": str(config.timers.retransmit_tries),
         "retransmit_base": f"{config.timers.retransmit_base:g}",
@@ -105,8 +123,12 @@ def render(config: CharonConfig) -> str:
             },
         },
     }
+    if config.half_open_s:
+        options["half_open_timeout"] = str(config.half_open_s)
     if config.interfaces:
         options["interfaces_use"] = ", ".join(config.interfaces)
+    if config.virtual_ip_device:
+        options["install_virtual_ip_on"] = config.virtual_ip_device
     return "\n".join(_lines({"charon-systemd": options}, 0)) + "\n"
 
 

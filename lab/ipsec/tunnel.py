@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.ipsec.esp import EspBackend
-
-ViciMessage = dict[str, "str | list[str] | ViciMessage"]
+from lab.ipsec.load import Load, ViciMessage
 
 EVERYTHING = "0.0.0.0/0"
 SOFT_SHARE = 0.9
@@ -51,7 +50,11 @@ class Tunnel:
     child_life_kb: int = 0
     idle_s: int = 0
 
-    def connection(self) -> ViciMessage:
+    def load(self) -> Load:
+        """What charon must hold."""
+        return Load(connections=self.connection(), secrets={self.name: self.shared()})
+
+    def connection(self) -> dict[str, ViciMessage]:
         """The message of load-conn.
 
         MOBIKE is off: addresses do not change, and libipsec cannot follow. Traffic selectors are 0.0.0.0/0 on

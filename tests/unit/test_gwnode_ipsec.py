@@ -142,8 +142,8 @@ def test_log_lines_name_causes(line: str, word: str) -> None:
 
 
 def test_log_lines_name_their_connection() -> None:
-    assert parse("13[IKE] <blue-hq|2> giving up") == LogLine("blue-hq", "giving up")
-    assert parse("13[IKE] <3> giving up") == LogLine("", "giving up")
+    assert parse("13[IKE] <blue-hq|2> giving up") == LogLine("blue-hq", "giving up", "2")
+    assert parse("13[IKE] <3> giving up") == LogLine("", "giving up", "3")
     assert parse("00[DMN] started") == LogLine("", "started")
 
 

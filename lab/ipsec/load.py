@@ -1,0 +1,43 @@
+"""What one charon is given by VICI for a connection. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+ViciMessage = dict[str, "str | list[str] | ViciMessage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Everything that charon must hold so that a connection works.
+
+    Attributes:
+        connections: settings of load-conn by name. Who calls with one authentication method and who calls
+            with another are two connections to charon, though one to the product.
+        secrets: messages of load-shared by their id.
+        pools: settings of load-pool by name.
+        keys: private keys, PEM. Which is used follows from the certificates that a connection names; those,
+            and the authorities that it trusts, come with the connection.
+    """
+
+    connections: Mapping[str, ViciMessage]
+    secrets: Mapping[str, ViciMessage] = field(default_factory=dict)
+    pools: Mapping[str, ViciMessage] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+
+
+class Connection(Protocol):
+    """A connection in the product's sense, of whichever kind."""
+
+    @property
+    def name(self) -> str:
+        """Of the connection."""
+
+    @property
+    def initiator(self) -> bool:
+        """Whether we call."""
+
+    def load(self) -> Load:
+        """What charon must hold."""

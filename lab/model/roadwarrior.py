@@ -1,0 +1,48 @@
+"""What a road warrior's daemons must know. For the agent's sake, only the standard library is imported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+ROAD_WARRIOR_PATH = Path("/etc/hnvlab/roadwarrior.json")
+"""Where the engine leaves a road warrior's `RoadWarriorConfig` in its container."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoadWarriorConfig:
+    """The content of /etc/hnvlab/roadwarrior.json.
+
+    Attributes:
+        name: name of the node.
+        server: the tenant's public address, which is called.
+        server_id: the name that the gateway's certificate must have.
+        authority: certificate of the authority that vouches for it, PEM.
+        user, password: empty: by certificate.
+        certificate, key: our own, PEM; empty: by password.
+        wan: interface towards the internet.
+    """
+
+    name: str
+    server: str
+    server_id: str
+    authority: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+    certificate: str = ""
+    key: str = field(default="", repr=False)
+    wan: str = "wan0"
+
+    def to_json(self) -> str:
+        """The configuration as it stands in the file."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, path: Path = ROAD_WARRIOR_PATH) -> RoadWarriorConfig:
+        """Read the configuration of the road warrior that this process runs on.
+
+        Raises:
+            FileNotFoundError: this node is none.
+        """
+        return cls(**json.loads(path.read_text()))
