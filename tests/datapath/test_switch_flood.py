@@ -22,6 +22,8 @@ PORT = 5353
 GROUP = "239.1.2.3"
 GROUP6 = "ff05::1:3"
 
+SAID = 10
+
 
 @pytest.fixture(scope="module", params=["nvgre", "vxlan"])
 def net(request: pytest.FixtureRequest) -> Iterator[World]:
@@ -109,12 +111,14 @@ def test_everybody_in_the_subnet_hears_it_once_and_nobody_else(
 
 
 def test_what_has_no_receiver_is_counted(net: World) -> None:
+    """More of it than the VM's kernel may have to say about its groups meanwhile (IGMP)."""
     host = net.hosts["h2"]
     key = (int(Drop.BUM), "vport-in", 6001)
     before = host.counted().get(key, 0)
-    net.vms["rw"].call(lambda: say("255.255.255.255", b"anybody?"))
+    for _ in range(SAID):
+        net.vms["rw"].call(lambda: say("255.255.255.255", b"anybody?"))
 
     def is_counted() -> None:
-        assert host.counted().get(key, 0) == before + 1
+        assert SAID <= host.counted().get(key, 0) - before < 2 * SAID
 
     eventually(is_counted, within_s=10)
