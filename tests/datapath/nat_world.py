@@ -173,6 +173,15 @@ class NatWorld:
             yield made
 
     @contextmanager
+    def overheard(self, name: str, device: str) -> Iterator[socket.socket]:
+        """IPv4 packets that arrive at a device, from the IP header on."""
+        kind = (socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        with self.at[name].call(lambda: socket.socket(*kind)) as made:
+            made.bind((device, 0x0800))
+            made.settimeout(3)
+            yield made
+
+    @contextmanager
     def dialled(
         self, name: str, listener: socket.socket, target: tuple[str, int], source: tuple[str, int] = ("", 0)
     ) -> Iterator[tuple[socket.socket, socket.socket, tuple[str, int]]]:
