@@ -1,7 +1,7 @@
 """A gateway's front end: its connections' GRE tunnels and VLANs, demultiplexed in eBPF (docs/front-end.md).
 
-A connection is a veth pair. Its inner end is in the tenant's compartment, its outer end, the connection's leg,
-in the gateway's default namespace, where these programs are all that ever sees a frame of it.
+A connection is a veth pair. Its inner end is in the tenant's compartment, its outer end, the connection's
+leg, in the gateway's default namespace: there these programs are all that ever sees a frame of it.
 
 The inner end of a GRE connection has no neighbours: give it `INNER_FLAGS` (NOARP), so that the compartment's
 routes through it need no next hop. Its MTU is the front end's less `GRE_OVERHEAD`; the compartment then tells

@@ -109,7 +109,8 @@ static __always_inline int gre_in(struct __sk_buff *skb, struct crossing *crossi
 	return error ? error : redirect_to(skb, ifindex);
 }
 
-/* Put the outer header on. */
+/* Put the outer header on. Marked as if it were one of UDP: where the packet goes on by VXLAN the kernel cuts super-packets
+ * by that mark and refuses any other, whereas in GRE it asks for none. */
 static __always_inline int outer_push(struct __sk_buff *skb, const struct hnv_fe_leg *leg, const struct iphdr *inner)
 {
 	struct gre_outer outer __attribute__((aligned(8))) = {
@@ -122,7 +123,7 @@ static __always_inline int outer_push(struct __sk_buff *skb, const struct hnv_fe
 		},
 	};
 
-	if (outer_make_room(skb, sizeof(outer), BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_GRE) ||
+	if (outer_make_room(skb, sizeof(outer), BPF_F_ADJ_ROOM_ENCAP_L4_UDP) ||
 	    bpf_skb_store_bytes(skb, sizeof(struct ethhdr), &outer, sizeof(outer), 0) ||
 	    /* The kernel writes the Ethernet header, but not of a frame whose present one says that it is for many. */
 	    bpf_skb_store_bytes(skb, 0, leg->outer_mac.byte, ETH_ALEN, 0))

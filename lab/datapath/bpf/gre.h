@@ -10,13 +10,17 @@ struct gre_header {
 	__be32 key;
 };
 
-/* `marks`: what the kernel is to know of the outer header (BPF_F_ADJ_ROOM_ENCAP_), to cut a super-packet by. */
-static __always_inline int outer_make_room(struct __sk_buff *skb, __u32 overhead, __u64 marks)
+/* `l4`: BPF_F_ADJ_ROOM_ENCAP_L4_GRE or _UDP. With it the kernel marks where the inner IP header is, by which it checks
+ * and cuts a super-packet.
+ *
+ * An inner Ethernet header is not marked, but passes for part of the outer one, which is copied as it is. A packet that
+ * left another tunnel in this kernel still bears that tunnel's marks, and no helper clears them. They are
+ * absolute offsets and fit every outer header, of whatever length, that ends where the inner IP header begins. */
+static __always_inline int outer_make_room(struct __sk_buff *skb, __u32 overhead, __u64 l4)
 {
-	int error = bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | marks);
+	int error = bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC,
+					BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | l4);
 
-	/* A packet that left another tunnel in this kernel still bears that tunnel's marks, which no helper
-	 * clears. They are absolute offsets and fit a header of the same shape. */
 	if (error == -KERNEL_EALREADY)
 		error = bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
 	return error;

@@ -52,14 +52,6 @@ static __always_inline __u32 tunnel_overhead(const struct hnv_settings *settings
 	return is_vxlan(settings) ? VXLAN_OVERHEAD : NVGRE_OVERHEAD;
 }
 
-static __always_inline int tunnel_make_room(struct __sk_buff *skb, __u32 overhead, __u64 l4)
-{
-	const __u64 marks = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct ethhdr)) |
-			    BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
-
-	return outer_make_room(skb, overhead, marks | l4);
-}
-
 static __always_inline struct iphdr outer_ip4(const struct pass *pass, const struct hnv_settings *settings,
 					      __u8 protocol, __u16 len)
 {
@@ -80,7 +72,7 @@ static __always_inline int nvgre_push(struct __sk_buff *skb, const struct pass *
 		.inner = pass->frame.eth,
 	};
 
-	if (tunnel_make_room(skb, sizeof(header), BPF_F_ADJ_ROOM_ENCAP_L4_GRE))
+	if (outer_make_room(skb, sizeof(header), BPF_F_ADJ_ROOM_ENCAP_L4_GRE))
 		return -HNV_DROP_ENCAP;
 	return bpf_skb_store_bytes(skb, sizeof(struct ethhdr), &header, sizeof(header), 0) ? -HNV_DROP_ENCAP : 0;
 }
@@ -100,7 +92,7 @@ static __always_inline int vxlan_push(struct __sk_buff *skb, const struct pass *
 		.inner = pass->frame.eth,
 	};
 
-	if (tunnel_make_room(skb, sizeof(header), BPF_F_ADJ_ROOM_ENCAP_L4_UDP))
+	if (outer_make_room(skb, sizeof(header), BPF_F_ADJ_ROOM_ENCAP_L4_UDP))
 		return -HNV_DROP_ENCAP;
 	return bpf_skb_store_bytes(skb, sizeof(struct ethhdr), &header, sizeof(header), 0) ? -HNV_DROP_ENCAP : 0;
 }
