@@ -77,11 +77,11 @@ STRUCTURES: dict[str, type[ctypes.Structure]] = {
 }
 """By their names in C."""
 
-ENUMS: dict[str, tuple[type[IntEnum], str]] = {
-    "hnv_fe_drop": (FrontEndDrop, "HNV_FE_DROP_"),
-    "hnv_fe_direction": (FrontEndDirection, "HNV_FE_"),
+ENUMS: dict[str, type[IntEnum]] = {
+    "hnv_fe_drop": FrontEndDrop,
+    "hnv_fe_direction": FrontEndDirection,
 }
-"""By their names in C, with what their constants begin with."""
+"""By their names in C."""
 
 LEGS = "hnv_fe_legs_v1"
 VLANS = "hnv_fe_vlans_v1"
