@@ -70,7 +70,8 @@ class FrontEndRig:
             namespace.ip(f"link set {name} up")
             self._ifindex[name] = namespace.ifindex(name)
         object_file = compiled(FRONT_END_SOURCE)
-        self.front_end: FrontEnd = namespace.call(lambda: FrontEnd(FE, pins / "fe", object_file))
+        self.front_end_pins = pins / "fe"
+        self.front_end: FrontEnd = namespace.call(lambda: FrontEnd(FE, self.front_end_pins, object_file))
         self.access: AccessPorts = namespace.call(lambda: AccessPorts(pins / "access", object_file))
         namespace.call(lambda: self.front_end.apply(LEGS))
         namespace.call(lambda: self.access.apply({"a0": RED_VLAN}))
