@@ -11,6 +11,7 @@ import sys
 from gwnode.agent import GatewayAgent
 from gwnode.settings import Settings
 from lab.datapath.endpoint import Endpoint
+from lab.datapath.front_end import FrontEnd
 from lab.ipsec.esp import detect_backend
 from lab.southbound.agent import run_agent
 from lab.southbound.identity import NodeIdentity
@@ -25,8 +26,12 @@ async def run() -> None:
     identity = NodeIdentity.load()
     backend = detect_backend()
     log.info("ESP by %s", backend.value)
-    with contextlib.closing(Endpoint(identity)) as endpoint:
-        agent = GatewayAgent(Settings(lab=identity.lab), backend, endpoint)
+    settings = Settings(lab=identity.lab)
+    with (
+        contextlib.closing(Endpoint(identity)) as endpoint,
+        contextlib.closing(FrontEnd(settings.front_end)) as front_end,
+    ):
+        agent = GatewayAgent(settings, backend, endpoint, front_end)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(endpoint.watch(agent.changed))
             tasks.create_task(endpoint.log_events())

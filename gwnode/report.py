@@ -16,7 +16,7 @@ def report(observations: Iterable[Observation]) -> pb.Report:
     """The whole picture. What has not been looked at yet is left out: it is unknown, not down or empty."""
     result = pb.Report()
     for item in observations:
-        result.connections.extend(_connections(item))
+        result.connections.extend(item.connections.values())
         result.bgp_peers.extend(_peers(item))
         if item.routes is not None:
             result.learned_routes.append(_learned(item.tenant.rdid, item.routes))
@@ -33,21 +33,6 @@ def _learned(rdid: str, routes: Iterable[Learned]) -> pb.LearnedRoutes:
         rdid=rdid,
         routes=[pb.LearnedRoute(prefix=prefix, metric=metrics[prefix]) for prefix in sorted(metrics)],
     )
-
-
-def _connections(item: Observation) -> list[pb.ConnectionState]:
-    return [
-        pb.ConnectionState(
-            rdid=item.tenant.rdid,
-            name=name,
-            state=state.phase.value,
-            since_unix_s=state.since_unix_s,
-            bytes_in=state.bytes_in,
-            bytes_out=state.bytes_out,
-            last_error=state.last_error,
-        )
-        for name, state in item.connections.items()
-    ]
 
 
 def _peers(item: Observation) -> list[pb.BgpPeerState]:

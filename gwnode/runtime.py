@@ -15,14 +15,14 @@ from gwnode.bgp.control import BirdError, Learned, Session, configure, observe
 from gwnode.connections import legs
 from gwnode.connections.ipsec import IpsecRuntime
 from gwnode.connections.stateless import StatelessRuntime
-from gwnode.connections.wanted import Connection, IpsecEnd
+from gwnode.connections.wanted import Connection
 from gwnode.desired import Tenant
 from gwnode.files import write_if_changed
 from gwnode.kernel import KERNEL_REFUSALS
 from gwnode.services import Service, Supervisor
 from gwnode.settings import Settings
 from lab.ipsec.esp import EspBackend
-from lab.ipsec.state import Phase, TunnelState
+from lab.ipsec.state import Phase
 from lab.southbound import southbound_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -49,17 +49,35 @@ class BirdFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Networks:
+    """The hoster's own networks.
+
+    Attributes:
+        hidden: provider network and transit: no tenant may reach them.
+        front_end: where tenants' public addresses may be, too.
+    """
+
+    hidden: tuple[IPv4Network, ...]
+    front_end: tuple[IPv4Network, ...]
+
+    @property
+    def all(self) -> tuple[IPv4Network, ...]:
+        """What no site may offer."""
+        return (*self.hidden, *self.front_end)
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What is known of a tenant.
 
     Attributes:
         tenant: as desired.
-        connections: states by name, of those that have been looked at.
+        connections: by name, of those that have been looked at.
         sessions, routes: of BIRD; None: it has not been looked at yet.
     """
 
     tenant: Tenant
-    connections: Mapping[str, TunnelState]
+    connections: Mapping[str, pb.ConnectionState]
     sessions: tuple[Session, ...] | None = None
     routes: tuple[Learned, ...] | None = None
 
@@ -72,7 +90,7 @@ class Runtime:
         supervisor: where the daemons are supervised.
         backend: who encrypts ESP.
         tenant: as desired.
-        protected: prefixes of the hoster that no site may offer.
+        networks: the hoster's own.
         changed: called, from any thread, when an observation has changed.
     """
 
@@ -82,7 +100,7 @@ class Runtime:
         supervisor: Supervisor,
         backend: EspBackend,
         tenant: Tenant,
-        protected: Iterable[IPv4Network],
+        networks: Networks,
         changed: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -97,7 +115,7 @@ class Runtime:
         self._sessions: tuple[Session, ...] | None = None
         self._routes: tuple[Learned, ...] | None = None
         self._stop = threading.Event()
-        self.apply(tenant, protected)
+        self.apply(tenant, networks)
         self._watcher = threading.Thread(target=self._watch_bird, name=f"{tenant.name}-bird", daemon=True)
         self._watcher.start()
 
@@ -106,7 +124,7 @@ class Runtime:
         """What is known now."""
         return Observation(self._tenant, self._states(), self._sessions, self._routes)
 
-    def apply(self, tenant: Tenant, protected: Iterable[IPv4Network]) -> None:
+    def apply(self, tenant: Tenant, networks: Networks) -> None:
         """Have the tenant's compartment and daemons as desired.
 
         Connections that are no more are not followed any longer; `GatewayAgent` takes away what stands.
@@ -114,13 +132,13 @@ class Runtime:
         Raises:
             OSError, NetlinkError, CalledProcessError, BirdError: something could not be done.
         """
-        compartments.ensure(self._settings, tenant)
+        compartments.ensure(self._settings, tenant, networks.hidden)
         self._tenant = tenant
         for name in self._connections.keys() - tenant.connections.keys():
             self._connections.pop(name).stop()
         for connection in tenant.connections.values():
             self._apply_connection(tenant, connection)
-        self._apply_bird(tenant, protected)
+        self._apply_bird(tenant, networks)
         with self._lock:
             self._routed = None
         self._ensure_routes()
@@ -138,15 +156,15 @@ class Runtime:
         runtime = self._connections.get(connection.name)
         if runtime is not None:
             runtime.apply(connection)
-        elif isinstance(connection.end, IpsecEnd):
+        elif connection.has_charon:
             self._connections[connection.name] = IpsecRuntime(
                 self._settings, self._supervisor, self._backend, compartment, connection, self._on_look
             )
         else:
             self._connections[connection.name] = StatelessRuntime(compartment, connection)
 
-    def _states(self) -> dict[str, TunnelState]:
-        looked = {name: runtime.state for name, runtime in list(self._connections.items())}
+    def _states(self) -> dict[str, pb.ConnectionState]:
+        looked = {name: item.report(self._tenant.rdid) for name, item in list(self._connections.items())}
         return {name: state for name, state in looked.items() if state is not None}
 
     def _on_look(self, changed: bool) -> None:
@@ -159,22 +177,25 @@ class Runtime:
 
         What has not been looked at yet may be up: an agent that starts leaves its routes alone.
         """
-        connected = {name: state.phase is Phase.CONNECTED for name, state in self._states().items()}
+        connected = {name: state.state == Phase.CONNECTED for name, state in self._states().items()}
         with self._lock:
             if connected == self._routed:
                 return
             try:
                 compartments.ensure_connection_routes(self._settings, self._tenant, connected)
+                compartments.ensure_rates(self._settings, self._tenant)
             except KERNEL_REFUSALS as error:
-                log.warning("%s: routes of the connections not set yet: %s", self._tenant.name, error)
+                log.warning(
+                    "%s: routes or rates of the connections not set yet: %s", self._tenant.name, error
+                )
             else:
                 self._routed = connected
 
-    def _apply_bird(self, tenant: Tenant, protected: Iterable[IPv4Network]) -> None:
+    def _apply_bird(self, tenant: Tenant, networks: Networks) -> None:
         if tenant.bgp is None:
             self._supervisor.remove(BIRD + tenant.name)
             return
-        config = router_config(tenant, tenant.bgp, protected, self._settings.max_prefixes)
+        config = router_config(tenant, tenant.bgp, networks.all, self._settings.max_prefixes)
         changed = write_if_changed(self._files.config, bgp_config.render(config))
         command = ("bird", "-f", "-R", "-c", str(self._files.config), "-s", str(self._files.socket))
         self._supervisor.ensure(Service(BIRD + tenant.name, (*self._enter(tenant), *command)))
