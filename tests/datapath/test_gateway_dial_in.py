@@ -120,15 +120,13 @@ def test_callers_reach_each_other_only_by_their_own_addresses(world: World) -> N
 )
 def test_a_wrong_user_is_refused_and_harms_nobody(world: World, user: str, password: str, cause: str) -> None:
     server = world.servers["blue"]
-    before = dict(server.state.clients)
+    before = server.ids()
     world.by_password("stranger", "blue", user, password)
     try:
         eventually(lambda: refused(world, "stranger", server, cause), UP_S)
     finally:
         world.hang_up("stranger")
-    assert {a: c.tunnel.since_unix_s for a, c in server.state.clients.items()} == {
-        a: c.tunnel.since_unix_s for a, c in before.items()
-    }
+    assert server.ids() == before
 
 
 def test_a_strange_authoritys_certificate_is_refused(world: World) -> None:
@@ -217,17 +215,56 @@ def test_a_caller_who_hangs_up_has_his_own_name_servers_again(world: World) -> N
 def test_a_changed_list_of_users_disturbs_only_who_is_gone(world: World) -> None:
     server = world.servers["blue"]
     everybody = server.desired
-    since = {client.user: client.tunnel.since_unix_s for client in server.state.clients.values()}
-    del since["bob"]
+    before = server.ids()
+    del before["bob"]
     server.apply(replace(everybody, users={"alice": "blue-alice", "erin": "blue-erin"}))
     try:
         eventually(lambda: refused(world, "bob", server, "unknown user bob"), UP_S)
-        assert {client.user: client.tunnel.since_unix_s for client in server.state.clients.values()} == since
+        assert server.ids() == before
         assert world.pings("alice", VM)
     finally:
         server.apply(everybody)
         eventually(lambda: all_up(world), UP_S)
-    assert {c.user: c.tunnel.since_unix_s for c in server.state.clients.values() if c.user in since} == since
+    assert server.ids().items() >= before.items()
+
+
+def test_an_agent_that_starts_again_disturbs_nobody_but_who_is_gone(world: World) -> None:
+    server = world.servers["blue"]
+    everybody, before = server.desired, server.ids()
+    server.stop_driver()
+    assert world.pings("alice", VM)
+    server.start_driver()
+    eventually(lambda: all_up(world), UP_S)
+    assert server.ids() == before
+    server.stop_driver()
+    server.desired = replace(everybody, users={"alice": "blue-alice"})
+    server.start_driver()
+    try:
+        del before["bob"]
+        eventually(lambda: are_connected(server, before), UP_S)
+        eventually(lambda: refused(world, "bob", server, "unknown user bob"), UP_S)
+        are_connected(server, before)
+    finally:
+        server.apply(everybody)
+        eventually(lambda: all_up(world), UP_S)
+
+
+def are_connected(server: Server, wanted: dict[str, str]) -> None:
+    assert server.ids() == wanted
+
+
+def test_a_road_warrior_whose_charon_crashes_comes_back(world: World) -> None:
+    world.kill_service("alice", "charon")
+    eventually(lambda: left(world, "alice"), UP_S)
+    world.start_service("alice", "charon")
+    eventually(lambda: all_up(world), UP_S)
+
+
+def left(world: World, caller: str) -> None:
+    """What the gateway said holds no more."""
+    assert world.seen(caller)["state"] == "Disconnected"
+    assert DNS not in world.resolver(caller)
+    assert caller not in world.servers["blue"].users()
 
 
 def test_a_server_that_crashes_gets_its_callers_back(world: World) -> None:

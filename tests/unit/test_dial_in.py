@@ -66,15 +66,15 @@ def test_the_pool_is_as_large_as_the_maximum(maximum: int, addresses: str) -> No
     assert pool == {"addrs": addresses, "dns": ["10.0.0.53"]}
 
 
-def test_users_are_secrets_and_nothing_else() -> None:
+def test_users_are_no_part_of_the_connection() -> None:
     one, two = SERVER.load(), replace(SERVER, users={"alice": "a", "bob": "b"}).load()
-    assert two.secrets["dial-in/bob"] == {
+    assert two.users["dial-in/bob"] == {
         "id": "dial-in/bob",
         "type": "EAP",
         "data": "b",
         "owners": ["bob"],
     }
-    assert (one.connections, one.pools, one.keys) == (two.connections, two.pools, two.keys)
+    assert (one.connections, one.pools, one.secrets) == (two.connections, two.pools, two.secrets)
 
 
 def test_secrets_do_not_stand_in_logs() -> None:
