@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -173,6 +174,46 @@ def test_no_more_than_the_maximum_are_connected(world: World) -> None:
         eventually(lambda: all_up(world), UP_S)
 
 
+def test_a_raised_maximum_lets_more_in(world: World) -> None:
+    """Who was connected is closed and calls again, as charon does not resize a pool in use."""
+    server = world.servers["red"]
+    before = server.desired
+
+    def both() -> None:
+        up(world, "carol")
+        up(world, "dave")
+        assert server.users() == {"carol", "dave"}
+        assert server.state.last_error == "" or "maximum of 1" in server.state.last_error
+
+    server.apply(replace(before, maximum=2))
+    try:
+        world.by_password("dave", "red")
+        eventually(both, UP_S)
+    finally:
+        world.hang_up("dave")
+        server.apply(before)
+        eventually(lambda: all_up(world), UP_S)
+
+
+def test_new_name_servers_disturb_nobody_and_are_told_to_the_next(world: World) -> None:
+    server = world.servers["blue"]
+    before, ids = server.desired, server.ids()
+
+    def told() -> None:
+        assert world.seen("stranger").get("name_servers") == ["10.0.0.54"], world.seen("stranger")
+
+    server.apply(replace(before, dns=(IPv4Address("10.0.0.54"),)))
+    try:
+        world.by_password("stranger", "blue", "alice")
+        eventually(told, UP_S)
+        assert server.ids().items() >= {(user, child) for user, child in ids.items() if user != "alice"}
+        assert ids["alice"] in [",".join(c.tunnel.children) for c in server.state.clients.values()]
+    finally:
+        world.hang_up("stranger")
+        server.apply(before)
+        eventually(lambda: all_up(world), UP_S)
+
+
 def test_traffic_is_counted_and_accounted(world: World) -> None:
     server = world.servers["blue"]
     address = server.address("bob")
@@ -217,7 +258,7 @@ def test_a_changed_list_of_users_disturbs_only_who_is_gone(world: World) -> None
     everybody = server.desired
     before = server.ids()
     del before["bob"]
-    server.apply(replace(everybody, users={"alice": "blue-alice", "erin": "blue-erin"}))
+    server.apply(replace(everybody, users={"alice": "a-new-one", "erin": "blue-erin"}))
     try:
         eventually(lambda: refused(world, "bob", server, "unknown user bob"), UP_S)
         assert server.ids() == before
