@@ -334,10 +334,14 @@ class World:
     def hang_up(self, caller: str) -> None:
         """End a road warrior's services as a machine that is switched off properly does."""
         for service in ("charon", "run"):
-            process = self.processes.pop(f"{caller}-{service}", None)
-            if process:
-                process.send_signal(signal.SIGTERM)
-                process.wait(20)
+            self.end_service(caller, service)
+
+    def end_service(self, caller: str, service: str) -> None:
+        """One of them, if it runs."""
+        process = self.processes.pop(f"{caller}-{service}", None)
+        if process:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
 
     def seen(self, caller: str) -> dict[str, Any]:
         """What a road warrior says of his connection."""

@@ -245,10 +245,11 @@ def test_traffic_is_counted_and_accounted(world: World) -> None:
     eventually(lambda: all_up(world), UP_S)
 
 
-def test_a_caller_who_hangs_up_has_his_own_name_servers_again(world: World) -> None:
-    world.hang_up("bob")
+def test_a_caller_whose_agent_ends_has_his_own_name_servers_again(world: World) -> None:
+    world.end_service("bob", "run")
     assert world.resolver("bob") == "search example.net\nnameserver 198.51.100.53\n"
     assert "10.0.0.0/24" not in world.run("bob", "ip", "route").stdout
+    world.hang_up("bob")
     world.by_password("bob", "blue")
     eventually(lambda: all_up(world), UP_S)
 
