@@ -76,19 +76,31 @@ class Server:
     def __post_init__(self) -> None:
         self.folder = self.world.folder / f"server-{self.tenant}"
         self.folder.mkdir()
-        self.charon = Charon(self.folder / "vici", self.folder / "causes")
         self._accounting = Accounting(interim_s=1)
         self._stop = threading.Event()
-        self._watcher = threading.Thread(
-            target=self.charon.watch, args=(self._stop, self._on_attach, self._on_look), daemon=True
-        )
+        self._watcher: threading.Thread | None = None
         self.daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """charon, and who drives it."""
         self.start_charon()
+        self.start_driver()
+
+    def start_driver(self) -> None:
+        """Who drives charon, with nothing known of any run before."""
+        self.charon = Charon(self.folder / "vici", self.folder / "causes")
+        self._stop.clear()
         self.apply(self.desired)
+        self._watcher = threading.Thread(
+            target=self.charon.watch, args=(self._stop, self._on_attach, self._on_look), daemon=True
+        )
         self._watcher.start()
+
+    def stop_driver(self) -> None:
+        """As when the gateway's agent ends; charon goes on."""
+        self._stop.set()
+        if self._watcher:
+            self._watcher.join()
 
     def start_charon(self) -> None:
         config = CharonConfig(
@@ -118,6 +130,10 @@ class Server:
     def state(self) -> DialInState:
         return self.charon.servers[CONNECTION]
 
+    def ids(self) -> dict[str, str]:
+        """charon's own numbers of the CHILD_SAs that stand, by user."""
+        return {client.user: ",".join(client.tunnel.children) for client in self.state.clients.values()}
+
     def users(self) -> set[str]:
         """Who is connected."""
         return {client.user for client in self.state.clients.values()}
@@ -146,9 +162,7 @@ class Server:
 
     def close(self) -> None:
         """End both."""
-        self._stop.set()
-        if self._watcher.is_alive():
-            self._watcher.join()
+        self.stop_driver()
         if self.daemon and self.daemon.poll() is None:
             self.daemon.terminate()
             self.daemon.wait(20)
@@ -299,20 +313,35 @@ class World:
         )
         (folder / "config.json").write_text(config.to_json())
         for service in ("charon", "run"):
-            self.processes[f"{caller}-{service}"] = self.start(
-                f"{caller}-{service}",
-                caller,
-                *(sys.executable, "-m", "lab.roadwarrior", "--config", f"{folder}/config.json"),
-                *("--state", str(folder), "--resolver", f"{folder}/resolv.conf", service),
-            )
+            self.start_service(caller, service)
+
+    def start_service(self, caller: str, service: str) -> None:
+        """One of a road warrior's services."""
+        folder = self.folder / f"caller-{caller}"
+        self.processes[f"{caller}-{service}"] = self.start(
+            f"{caller}-{service}",
+            caller,
+            *(sys.executable, "-m", "lab.roadwarrior", "--config", f"{folder}/config.json"),
+            *("--state", str(folder), "--resolver", f"{folder}/resolv.conf", service),
+        )
+
+    def kill_service(self, caller: str, service: str) -> None:
+        """As a crash would."""
+        process = self.processes.pop(f"{caller}-{service}")
+        kill(process.pid)
+        process.wait(20)
 
     def hang_up(self, caller: str) -> None:
         """End a road warrior's services as a machine that is switched off properly does."""
         for service in ("charon", "run"):
-            process = self.processes.pop(f"{caller}-{service}", None)
-            if process:
-                process.send_signal(signal.SIGTERM)
-                process.wait(20)
+            self.end_service(caller, service)
+
+    def end_service(self, caller: str, service: str) -> None:
+        """One of them, if it runs."""
+        process = self.processes.pop(f"{caller}-{service}", None)
+        if process:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
 
     def seen(self, caller: str) -> dict[str, Any]:
         """What a road warrior says of his connection."""
