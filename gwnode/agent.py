@@ -14,6 +14,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from gwnode import compartments, frontend
 from gwnode.bgp.control import BirdError
+from gwnode.bgp.router import router_config
 from gwnode.desired import Tenant, tenants
 from gwnode.netns import set_sysctl
 from gwnode.nft import Json, replace_table
@@ -125,6 +126,9 @@ class GatewayAgent:
 
     def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
         """The front end first: it cuts off who goes before anything of theirs is taken away."""
+        for tenant in wanted.values():
+            if tenant.bgp is not None:
+                router_config(tenant, tenant.bgp, (), self._settings.max_prefixes)
         self._apply_front_end(list(wanted.values()))
         protected = self._protected(goal)
         for name, tenant in wanted.items():

@@ -7,14 +7,15 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from pyroute2.netlink.exceptions import NetlinkError
 
 from gwnode import compartments
-from gwnode.bgp import config as bgp_config
-from gwnode.bgp.control import BirdError, Learned, Session, configure, observe
+from gwnode.bgp.router import Observed, Router, RouterFiles, router_config
+from gwnode.bgp.routes import Learned, learned
+from gwnode.bgp.sessions import Session
 from gwnode.desired import Tenant
 from gwnode.files import write_if_changed
 from gwnode.services import Service, Supervisor
@@ -23,7 +24,6 @@ from lab.ipsec.charon import Charon
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.state import Phase, TunnelState
 from lab.ipsec.strongswan import CharonConfig, render
-from lab.southbound import southbound_pb2 as pb
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,7 @@ class Files:
     vici: Path
     charon_config: Path
     charon_log: Path
-    bird_socket: Path
-    bird_config: Path
+    bird: RouterFiles
 
     @classmethod
     def of(cls, settings: Settings, tenant: str) -> Files:
@@ -50,14 +49,18 @@ class Files:
             vici=state / f"{tenant}.vici",
             charon_log=state / f"{tenant}.charon.log",
             charon_config=state / f"{tenant}.strongswan.conf",
-            bird_socket=state / f"{tenant}.bird",
-            bird_config=state / f"{tenant}.bird.conf",
+            bird=RouterFiles(
+                config=state / f"{tenant}.bird.conf",
+                socket=state / f"{tenant}.bird",
+                flaps=state / f"{tenant}.flaps.log",
+            ),
         )
 
     def remove(self) -> None:
         """Take them away."""
-        for path in (self.vici, self.charon_config, self.charon_log, self.bird_socket, self.bird_config):
+        for path in (self.vici, self.charon_config, self.charon_log):
             path.unlink(missing_ok=True)
+        self.bird.remove()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Runtime:
         self._changed = changed
         self._files = Files.of(settings, tenant.name)
         self._charon = Charon(self._files.vici, self._files.charon_log)
+        self._router = Router(self._files.bird)
         self._lock = threading.Lock()
         self._routed: frozenset[str] | None = None
         self._observation = Observation(tenant)
@@ -157,11 +161,10 @@ class Runtime:
             self._supervisor.remove(BIRD + tenant.name)
             return
         config = router_config(tenant, tenant.bgp, protected, self._settings.max_prefixes)
-        changed = write_if_changed(self._files.bird_config, bgp_config.render(config))
-        command = ("bird", "-f", "-R", "-c", str(self._files.bird_config), "-s", str(self._files.bird_socket))
+        self._router.apply(config, tenant.bgp)
+        files = self._files.bird
+        command = ("bird", "-f", "-R", "-c", str(files.config), "-s", str(files.socket))
         self._supervisor.ensure(Service(BIRD + tenant.name, (*self._enter(tenant), *command)))
-        if changed:
-            configure(self._files.bird_socket)
 
     def _enter(self, tenant: Tenant) -> tuple[str, ...]:
         return ("nsenter", f"--net={compartments.namespace(self._settings, tenant.name).path}")
@@ -201,36 +204,14 @@ class Runtime:
 
     def _watch_bird(self) -> None:
         while not self._stop.wait(self._settings.poll_s):
-            sessions: list[Session] = []
-            routes: list[Learned] = []
+            observed = Observed()
             if self._observation.tenant.bgp is not None:
-                try:
-                    sessions, routes = observe(self._files.bird_socket)
-                except (OSError, BirdError) as error:
-                    log.info("%s: BIRD does not answer: %s", self._observation.tenant.name, error)
+                observed = self._router.look()
             before = self._observation
             self._observation = replace(
-                self._observation, sessions=tuple(sessions), routes=tuple(sorted(routes, key=repr))
+                self._observation,
+                sessions=observed.sessions,
+                routes=tuple(sorted(learned(observed.routes), key=repr)),
             )
             if (before.sessions, before.routes) != (self._observation.sessions, self._observation.routes):
                 self._changed()
-
-
-def router_config(
-    tenant: Tenant, router: pb.BgpRouter, protected: Iterable[IPv4Network], max_prefixes: int
-) -> bgp_config.RouterConfig:
-    """What BIRD is told about a tenant. Pure."""
-    return bgp_config.RouterConfig(
-        address=tenant.address.ip,
-        asn=router.asn,
-        router_id=IPv4Address(router.router_id) if router.router_id else tenant.address.ip,
-        networks=tuple(IPv4Network(network) for network in router.networks),
-        refused=(
-            *tenant.vm_prefixes,
-            tenant.address.network,
-            *(IPv4Network(peer) for peer in tenant.peers),
-            *protected,
-        ),
-        peers=tuple(router.peers),
-        max_prefixes=max_prefixes,
-    )

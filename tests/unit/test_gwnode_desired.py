@@ -7,13 +7,14 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from gwnode.bgp.router import router_config
 from gwnode.compartments import WantedRoute, fixed_routes
 from gwnode.desired import ONE_TUNNEL, SHARED_NAME, SHARED_PEER, Transit, allocate, tenants
 from gwnode.filter import compartment_ruleset
 from gwnode.frontend import Flow, follows, pairs, ruleset
 from gwnode.nft import transaction
 from gwnode.report import report
-from gwnode.runtime import Observation, router_config
+from gwnode.runtime import Observation
 from gwnode.services import Service
 from lab.errors import LabError
 from lab.ipsec.esp import EspBackend
