@@ -181,7 +181,6 @@ def _path(numbers: Sequence[int]) -> str:
 def _peer(config: RouterConfig, peer: pb.BgpPeer) -> str:
     name = protocol_name(peer.address)
     hold_time_s = peer.hold_time_s or DEFAULT_HOLD_TIME_S
-    weight = peer.weight or DEFAULT_WEIGHT
     options = [
         f"neighbor {peer.address} as {peer.asn};",
         f"hold time {hold_time_s};",
@@ -208,7 +207,6 @@ filter to_{name} {{
 
 protocol bgp {name} from site {{
 {_lines(options)}  ipv4 {{
-    preference {max(LEARNED_PREFERENCE + 1, min(OWN_PREFERENCE - 1, weight))};
     import table on;
     import limit {peer.max_prefixes or config.max_prefixes} action block;
     import filter from_{name};
@@ -224,6 +222,9 @@ def _lines(lines: Sequence[str]) -> str:
 
 def _import(config: RouterConfig, peer: pb.BgpPeer) -> list[str]:
     lines = ['if net ~ REFUSED then reject "not the site\'s to offer: ", net;']
+    # Said by the filter, not the channel: BIRD looks at its routes again when a filter has changed.
+    weight = peer.weight or DEFAULT_WEIGHT
+    lines.append(f"preference = {max(LEARNED_PREFERENCE + 1, min(OWN_PREFERENCE - 1, weight))};")
     if damped := config.damped.get(peer.address):
         lines.append(f"if net ~ [ {', '.join(sorted(damped))} ] then preference = {DAMPED_PREFERENCE};")
     return [*lines, *statements(peer.inbound, inbound=True)]

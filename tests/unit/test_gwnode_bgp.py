@@ -177,7 +177,7 @@ def test_bird_conf_with_everything() -> None:
 )
 def test_what_bird_would_not_understand_is_refused(policy: pb.BgpPolicy) -> None:
     peer = pb.BgpPeer(address="192.168.50.1", asn=1, inbound=[policy])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"host bits|policy|community|digits|octets"):
         render(replace(CONFIG, peers=(peer,)))
 
 
