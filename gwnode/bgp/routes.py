@@ -34,6 +34,7 @@ class Route:
         as_path: from the peer on.
         local_preference, med: None: it has none.
         communities: as 64512:100.
+        peer: address of who offered it; empty where nobody asked for it, and for the router's own.
     """
 
     prefix: str
@@ -47,15 +48,20 @@ class Route:
     local_preference: int | None = None
     med: int | None = None
     communities: tuple[str, ...] = ()
+    peer: str = ""
 
     @property
     def own(self) -> bool:
         """Whether the router originates it."""
         return self.protocol in (OFFERED, AGGREGATES)
 
+    def from_peer(self, address: str) -> Route:
+        """The same, with the address of who offered it."""
+        return replace(self, peer=address)
+
     def to_json(self) -> dict[str, Any]:
         """For programs."""
-        return asdict(self)
+        return {**asdict(self), "own": self.own}
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,7 +262,7 @@ class BgpWorld:
 def bgp_world(folder: Path, *sites: Site) -> Iterator[BgpWorld]:
     """A world for the time of a test."""
     assert os.geteuid() == 0
-    files = RouterFiles(folder / "router.conf", folder / "router.ctl", folder / "router.flaps.log")
+    files = RouterFiles(folder / "router.conf", folder / "router.bird", folder / "router.flaps.log")
     world = BgpWorld(folder, Router(files))
     try:
         world.build(sites)

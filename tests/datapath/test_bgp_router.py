@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gwnode.bgp.routes import Kind
 from gwnode.bgp.sessions import Connectivity
+from gwnode.bgp.show import shown
 from lab.southbound import southbound_pb2 as pb
 from lab.testing.eventually import eventually
 
@@ -75,6 +77,12 @@ def test_a_site_offers_and_is_offered(build: Build) -> None:
     assert "192.168.50.0/24" in world.kernel_routes()
     session = world.session(site)
     assert (session.hold_time_s, session.asn, session.statistics.imported) == (9, 64521, 1)
+    document = shown(world.folder, "router", Kind.BEST)
+    assert [(peer["address"], peer["status"]) for peer in document["peers"]] == [(site.address, "Connected")]
+    assert {r["prefix"]: r["peer"] for r in document["routes"]} == {
+        "10.0.0.0/24": "",
+        "192.168.50.0/24": site.address,
+    }
 
 
 def test_refused_prefixes_stay_refused_and_a_default_route_needs_a_policy(build: Build) -> None:
