@@ -21,6 +21,7 @@ from lab.controller.catalog import (
     parse_path,
     tree,
 )
+from lab.controller.checks_bgp import bgp
 from lab.controller.checks_network import network_interface, virtual_network
 from lab.controller.checks_policy import access_control_list, route_table, server
 from lab.controller.claims import claims
@@ -73,9 +74,12 @@ def _duplicate_ids(path: Path, resource: Resource[Any]) -> Iterator[Complaint]:
 
 
 def _references(path: Path, resource: Resource[Any], inventory: Inventory) -> Iterator[Complaint]:
+    mine = {at.key for at, _ in tree(path, resource)}
     for citation in citations(path, resource):
         target = citation.target
-        if target is None or inventory.find(target) is None:
+        # What it refers to in itself is what it is going to be.
+        inside = target is not None and target.root.key == path.root.key
+        if target is None or (target.key not in mine if inside else inventory.find(target) is None):
             allowed = " or ".join(sorted(citation.allowed))
             yield Complaint(
                 "ReferencedResourceNotFound",
@@ -153,11 +157,7 @@ def _virtual_gateway(
     for at, child in children(path, resource):
         if isinstance(child.properties, NetworkConnection):
             yield from _ipsec(at, child.properties)
-    for at, child in tree(path, resource):
-        if at.collection.segment == "bgpPeers":
-            peer = child.properties
-            if not (peer.ext_as_number or peer.peer_as_number or peer.as_number):
-                yield invalid("A BGP peer needs 'extAsNumber' or 'asNumber'.", f"{at.ref}: extAsNumber")
+    yield from bgp(path, resource, inventory)
 
 
 def _ipsec(at: Path, connection: NetworkConnection) -> Iterator[Complaint]:
