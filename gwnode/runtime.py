@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
+from urllib.parse import quote
 
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -52,7 +53,7 @@ class Files:
             bird=RouterFiles(
                 config=state / f"{tenant}.bird.conf",
                 socket=state / f"{tenant}.bird",
-                flaps=state / f"{tenant}.flaps.log",
+                flaps=state / f"{quote(tenant, safe='')}.flaps.log",
             ),
         )
 

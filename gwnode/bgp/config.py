@@ -92,7 +92,8 @@ def render(config: RouterConfig) -> str:
       BIRD restarts (`persist`, and `graceful restart` before it clears what it left).
     - A peer's weight is BIRD's preference: compared before anything that BGP compares.
     - `import table` keeps what a peer offered as it offered it, so that a policy that changes, or a prefix
-      that is damped, needs no peer that could say it again.
+      that is damped, needs no peer that could say it again. So the limit is on what is received: a limit on
+      what is imported would leave that table without one.
 
     Raises:
         ValueError: a policy holds what BIRD would not understand.
@@ -208,7 +209,7 @@ filter to_{name} {{
 protocol bgp {name} from site {{
 {_lines(options)}  ipv4 {{
     import table on;
-    import limit {peer.max_prefixes or config.max_prefixes} action block;
+    receive limit {peer.max_prefixes or config.max_prefixes} action block;
     import filter from_{name};
     export filter to_{name};
   }};

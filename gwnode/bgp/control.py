@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 from contextlib import suppress
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from gwnode.bgp.routes import COMMAND, Route, routes
 from gwnode.bgp.sessions import Session, sessions
+
+log = logging.getLogger(__name__)
 
 READ_SIZE = 65536
 TIMEOUT_S = 5.0
@@ -93,6 +96,23 @@ def observe(path: Path) -> tuple[list[Session], list[Route]]:
     """
     with Bird(path) as bird:
         return sessions(bird.command("show protocols all")), routes(bird.command(COMMAND))
+
+
+def hear_again(path: Path, session: Session) -> None:
+    """Restart the session of a peer that had offered too much, once there is room again.
+
+    BIRD 2 forgets what it blocked, and goes on blocking; only a new session makes the peer say it all again.
+
+    Raises:
+        BirdError: it does not understand.
+        OSError: it does not answer.
+    """
+    with Bird(path) as bird:
+        said = bird.command(f"show route import table {session.protocol}.ipv4 count")
+        counts = [int(line.split()[0]) for line in said if line[:1].isdigit()]
+        if counts and counts[0] < session.limit:
+            log.info("%s keeps within its limit again: a new session", session.protocol)
+            bird.command(f"restart {session.protocol}")
 
 
 def configure(path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gwnode.bgp.aggregates import standing
 from gwnode.bgp.config import RouterConfig, old_flaps, protocol_name, render
-from gwnode.bgp.control import BirdError, configure, observe
+from gwnode.bgp.control import BirdError, configure, hear_again, observe
 from gwnode.bgp.dampening import Dampening, History, Parameters
 from gwnode.bgp.flaps import FlapLog, Withdrawals
 from gwnode.bgp.routes import Route
@@ -29,7 +29,10 @@ MALFORMED = "HNV-BGP-001"
 
 @dataclass(frozen=True, slots=True)
 class RouterFiles:
-    """Where a router's BIRD finds what it reads, and is found."""
+    """Where a router's BIRD finds what it reads, and is found.
+
+    The path of `flaps` stands in BIRD's file, whose strings know no escapes: it holds no quotation mark.
+    """
 
     config: Path
     socket: Path
@@ -103,6 +106,9 @@ class Router:
             if self._config is not None:
                 try:
                     self._write()
+                    for session in observed.sessions:
+                        if session.blocked:
+                            hear_again(self.files.socket, session)
                 except (OSError, BirdError) as error:
                     log.warning("%s: not followed: %s", self.files.config.name, error)
             return observed

@@ -50,6 +50,8 @@ class Session:
         last_error: in plain words; empty while it is established.
         address, asn: the peer's.
         hold_time_s: as negotiated; 0 while it is not established.
+        limit: so many prefixes are taken from the peer; 0: not said.
+        blocked: whether the peer has offered more: what came when there was no room is forgotten.
         statistics: what went over it. Two sessions that differ in it alone are equal: nothing has happened.
     """
 
@@ -60,6 +62,8 @@ class Session:
     address: str = ""
     asn: int = 0
     hold_time_s: int = 0
+    limit: int = 0
+    blocked: bool = False
     statistics: Statistics = field(default=Statistics(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -127,6 +131,7 @@ def _session(head: re.Match[str], details: dict[str, str]) -> Session:
     status = _status(head["state"], head["info"])
     error = details.get("Last error") or details.get("Error") or ""
     timer = details.get("Hold timer", "")
+    limit, _, hit = details.get("Receive limit", "0").partition(" ")
     return Session(
         protocol=head["name"],
         status=status,
@@ -135,6 +140,8 @@ def _session(head: re.Match[str], details: dict[str, str]) -> Session:
         address=details.get("Neighbor address", "").partition("%")[0],
         asn=int(details.get("Neighbor AS", "0")),
         hold_time_s=int(timer.rpartition("/")[2] or 0) if status is Connectivity.CONNECTED else 0,
+        limit=int(limit),
+        blocked="HIT" in hit,
         statistics=_statistics(details),
     )
 

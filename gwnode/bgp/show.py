@@ -76,7 +76,7 @@ def _peer(peer: dict[str, Any]) -> dict[str, str | int | bool | None]:
         "STATE": str(peer["status"]),
         "SINCE": f"{since:%Y-%m-%d %H:%M:%S}Z",
         "HOLD": f"{peer['hold_time_s']} s" if peer["hold_time_s"] else None,
-        "ERROR": peer["last_error"] or None,
+        "ERROR": peer["last_error"] or (f"offered more than {peer['limit']}" if peer["blocked"] else None),
     }
 
 

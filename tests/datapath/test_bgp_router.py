@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gwnode.bgp.control import Bird
 from gwnode.bgp.routes import Kind
 from gwnode.bgp.sessions import Connectivity
 from gwnode.bgp.show import shown
@@ -148,8 +149,19 @@ def test_the_prefix_limit_of_a_peer_holds(build: Build) -> None:
 
     def some() -> None:
         assert len(world.offered_by(site)) == 4
+        with Bird(world.router.files.socket) as bird:
+            said = bird.command(f"show route import table {site.protocol}.ipv4 count")
+        assert any(line.startswith("4 of 4 routes") for line in said), said
 
     eventually(some, SOON_S)
+    since = world.session(site).since_unix_s
+    assert world.session(site).blocked
+    # Who keeps within it again is heard again, in a new session: BIRD forgets what it blocked.
+    world.offer(site, Offer("192.168.77.0/24"), Offer("192.168.78.0/24"))
+    offered(world, {"192.168.77.0/24", "192.168.78.0/24"}, site)
+    session = world.session(site)
+    assert session.since_unix_s > since
+    assert not session.blocked
 
 
 def test_the_heavier_peer_wins_before_all_else(build: Build) -> None:

@@ -13,6 +13,8 @@ import pytest
 from gwnode.bgp.config import RouterConfig, render
 from gwnode.bgp.routes import Kind, Learned, Route, learned, of_kind, routes
 from gwnode.bgp.sessions import Connectivity, Session, plain, sessions
+from gwnode.runtime import Files
+from gwnode.settings import Settings
 from lab.southbound import southbound_pb2 as pb
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "gateway"
@@ -249,3 +251,9 @@ peer_192_168_50_1 BGP        ---        up     2026-11-21 09:05:01  Established
 def test_errors_are_said_in_plain_words() -> None:
     assert "another AS number" in plain("BGP Error: Bad peer AS")
     assert plain("BGP Error: Something new") == "BGP Error: Something new"
+
+
+def test_a_tenants_name_cannot_say_anything_to_bird() -> None:
+    files = Files.of(Settings(lab="x"), 'a";include"/etc/passwd')
+    assert '"' not in str(files.bird.flaps)
+    assert files.bird.flaps.parent == Settings(lab="x").state
