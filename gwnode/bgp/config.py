@@ -115,22 +115,7 @@ define REFUSED = [
 protocol device {{
 }}
 
-protocol kernel {{
-  learn;
-  persist;
-{f"  merge paths on limit {MULTIPATH_LIMIT};{chr(10)}" if config.ecmp else ""}\
-  ipv4 {{
-    preference {LEARNED_PREFERENCE};
-    import all;
-    export filter {{
-      if proto = "{AGGREGATES}" then accept;
-      if source != RTS_BGP || preference = {DAMPED_PREFERENCE} then reject;
-      krt_prefsrc = {config.address};
-      accept;
-    }};
-  }};
-}}
-
+{_kernel(config)}
 protocol static {OFFERED} {{
   ipv4 {{ preference {OWN_PREFERENCE}; }};
 {networks}}}
@@ -157,6 +142,26 @@ def _flaps(config: RouterConfig) -> str:
 def old_flaps(flaps: Path) -> Path:
     """Where BIRD keeps the file of flaps before the current one."""
     return flaps.with_suffix(".old")
+
+
+def _kernel(config: RouterConfig) -> str:
+    return f"""\
+protocol kernel {{
+  learn;
+  persist;
+{f"  merge paths on limit {MULTIPATH_LIMIT};{chr(10)}" if config.ecmp else ""}\
+  ipv4 {{
+    preference {LEARNED_PREFERENCE};
+    import all;
+    export filter {{
+      if proto = "{AGGREGATES}" then accept;
+      if source != RTS_BGP || preference = {DAMPED_PREFERENCE} then reject;
+      krt_prefsrc = {config.address};
+      accept;
+    }};
+  }};
+}}
+"""
 
 
 def _aggregates(config: RouterConfig) -> str:
