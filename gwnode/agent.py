@@ -14,6 +14,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from gwnode import compartments, frontend, public_addresses
 from gwnode.bgp.control import BirdError
+from gwnode.bgp.router import router_config
 from gwnode.connections import legs
 from gwnode.connections.ipsec import CHARON, CharonFiles
 from gwnode.connections.wanted import ForwardingEnd, GreEnd, IpsecDefaults
@@ -21,7 +22,7 @@ from gwnode.desired import Tenant, tenants
 from gwnode.netns import set_sysctl
 from gwnode.nft import Json, replace_table
 from gwnode.report import report
-from gwnode.runtime import BIRD, BirdFiles, Networks, Runtime
+from gwnode.runtime import BIRD, Networks, Runtime, router_files
 from gwnode.services import Supervisor
 from gwnode.settings import Settings
 from lab.datapath.legs import ConnectionLeg, GreLeg, VlanLeg
@@ -141,6 +142,9 @@ class GatewayAgent:
 
     def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
         """The front end first: it cuts off who goes before anything of theirs is taken away."""
+        for tenant in wanted.values():
+            if tenant.bgp is not None:
+                router_config(tenant, tenant.bgp, (), self._settings.max_prefixes)
         networks = self._networks(goal)
         self._apply_front_end(list(wanted.values()), networks)
         for name, tenant in wanted.items():
@@ -200,7 +204,7 @@ class GatewayAgent:
             runtime.stop()
         self._supervisor.remove(BIRD + name)
         compartments.remove(self._settings, [name])
-        BirdFiles.of(self._settings, name).remove()
+        router_files(self._settings, name).remove()
 
     def _remove_connections(self, wanted: Mapping[str, Tenant]) -> None:
         """Leave nothing of connections that are no more."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from gwnode.bgp.config import protocol_name
-from gwnode.bgp.control import Connectivity, Learned, Session
+from gwnode.bgp.routes import Learned
+from gwnode.bgp.sessions import Connectivity, Session
 from gwnode.runtime import Observation
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.agent import REFUSED

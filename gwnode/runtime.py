@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
+from ipaddress import IPv4Network
+from urllib.parse import quote
 
 from gwnode import compartments
-from gwnode.bgp import config as bgp_config
-from gwnode.bgp.control import BirdError, Learned, Session, configure, observe
+from gwnode.bgp.router import Observed, Router, RouterFiles, router_config
+from gwnode.bgp.routes import Learned, learned
+from gwnode.bgp.sessions import Session
 from gwnode.connections import legs
 from gwnode.connections.ipsec import IpsecRuntime
 from gwnode.connections.stateless import StatelessRuntime
 from gwnode.connections.wanted import Connection
 from gwnode.desired import Tenant
-from gwnode.files import write_if_changed
 from gwnode.kernel import KERNEL_REFUSALS
 from gwnode.services import Service, Supervisor
 from gwnode.settings import Settings
@@ -30,22 +30,14 @@ log = logging.getLogger(__name__)
 BIRD = "bird-"
 
 
-@dataclass(frozen=True, slots=True)
-class BirdFiles:
+def router_files(settings: Settings, tenant: str) -> RouterFiles:
     """Where a tenant's BIRD finds what it reads, and where it is found."""
-
-    socket: Path
-    config: Path
-
-    @classmethod
-    def of(cls, settings: Settings, tenant: str) -> BirdFiles:
-        """The files of a tenant."""
-        return cls(settings.state / f"{tenant}.bird", settings.state / f"{tenant}.bird.conf")
-
-    def remove(self) -> None:
-        """Take them away."""
-        for path in (self.socket, self.config):
-            path.unlink(missing_ok=True)
+    state = settings.state
+    return RouterFiles(
+        config=state / f"{tenant}.bird.conf",
+        socket=state / f"{tenant}.bird",
+        flaps=state / f"{quote(tenant, safe='')}.flaps.log",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +99,8 @@ class Runtime:
         self._supervisor = supervisor
         self._backend = backend
         self._changed = changed
-        self._files = BirdFiles.of(settings, tenant.name)
+        self._files = router_files(settings, tenant.name)
+        self._router = Router(self._files)
         self._lock = threading.Lock()
         self._routed: Mapping[str, bool] | None = None
         self._tenant = tenant
@@ -196,46 +189,20 @@ class Runtime:
             self._supervisor.remove(BIRD + tenant.name)
             return
         config = router_config(tenant, tenant.bgp, networks.all, self._settings.max_prefixes)
-        changed = write_if_changed(self._files.config, bgp_config.render(config))
+        self._router.apply(config, tenant.bgp)
         command = ("bird", "-f", "-R", "-c", str(self._files.config), "-s", str(self._files.socket))
         self._supervisor.ensure(Service(BIRD + tenant.name, (*self._enter(tenant), *command)))
-        if changed:
-            configure(self._files.socket)
 
     def _enter(self, tenant: Tenant) -> tuple[str, ...]:
         return ("nsenter", f"--net={compartments.namespace(self._settings, tenant.name).path}")
 
     def _watch_bird(self) -> None:
         while not self._stop.wait(self._settings.poll_s):
-            sessions: list[Session] = []
-            routes: list[Learned] = []
+            observed = Observed()
             if self._tenant.bgp is not None:
-                try:
-                    sessions, routes = observe(self._files.socket)
-                except (OSError, BirdError) as error:
-                    log.info("%s: BIRD does not answer: %s", self._tenant.name, error)
+                observed = self._router.look()
             before = (self._sessions, self._routes)
-            self._sessions = tuple(sessions)
-            self._routes = tuple(sorted(routes, key=repr))
+            self._sessions = observed.sessions
+            self._routes = tuple(sorted(learned(observed.routes), key=repr))
             if before != (self._sessions, self._routes):
                 self._changed()
-
-
-def router_config(
-    tenant: Tenant, router: pb.BgpRouter, protected: Iterable[IPv4Network], max_prefixes: int
-) -> bgp_config.RouterConfig:
-    """What BIRD is told about a tenant. Pure."""
-    return bgp_config.RouterConfig(
-        address=tenant.address.ip,
-        asn=router.asn,
-        router_id=IPv4Address(router.router_id) if router.router_id else tenant.address.ip,
-        networks=tuple(IPv4Network(network) for network in router.networks),
-        refused=(
-            *tenant.vm_prefixes,
-            tenant.address.network,
-            *(IPv4Network(peer) for peer in tenant.peers),
-            *protected,
-        ),
-        peers=tuple(router.peers),
-        max_prefixes=max_prefixes,
-    )

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from gwnode.bgp.router import router_config
 from gwnode.compartments import fixed_routes, routes_of
 from gwnode.connections.ipsec import tunnel_report
 from gwnode.connections.wanted import GreEnd, IpsecDefaults, IpsecEnd, Transit, leg_name
@@ -16,7 +17,7 @@ from gwnode.frontend import Flow, Translations, follows, ruleset
 from gwnode.kernel import WantedRoute
 from gwnode.nft import transaction
 from gwnode.report import report
-from gwnode.runtime import Observation, router_config
+from gwnode.runtime import Observation
 from gwnode.services import Service
 from lab.errors import LabError
 from lab.ipsec.esp import EspBackend
