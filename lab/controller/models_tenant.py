@@ -8,6 +8,7 @@ decides alone:
 - `virtualNetworks/subnets.properties.virtualSubnetId` (4096 .. 16777214; default: the lowest free one)
 - `networkInterfaces.properties.partnerProviderAddress` (IPv4; an appliance that encapsulates itself)
 - `virtualGateways/bgpRouters/bgpPeers.properties.holdTimeSeconds` (default 180, the product's)
+- `virtualGateways/networkConnections.properties.natConfiguration` (docs/decisions/0008-nat-shape.md)
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from lab.controller.shapes import (
     Vsid,
     word,
 )
+
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class AddressSpace(Shape):
@@ -154,6 +157,29 @@ class IpsecConfiguration(Shape):
     remote_vpn_traffic_selector: tuple[dict[str, Any], ...] = ()
 
 
+class InboundNatRule(Shape):
+    """From a port of the public address to one VM; the names are those of loadBalancers/inboundNatRules.
+
+    Without `backendPort` it is the frontend's, and without `remoteAddressPrefix` anybody may use it
+    (Add-NetNatStaticMapping).
+    """
+
+    protocol: Annotated[str, word("TCP", "UDP")]
+    frontend_port: Port
+    backend_port: Port | None = None
+    backend_ip_address: Ipv4
+    remote_address_prefix: Prefix | None = None
+
+
+class NatConfiguration(Shape):
+    """How a connection of type NAT translates: what New-NetNat and Add-NetNatExternalAddress say."""
+
+    public_ip_address: Annotated[Reference, Refers("publicIPAddresses")]
+    start_port: Port = 1024
+    end_port: Port = 65535
+    inbound_nat_rules: tuple[Resource[InboundNatRule], ...] = ()
+
+
 class NetworkConnection(Shape):
     """What ties a virtual network to one site."""
 
@@ -165,6 +191,7 @@ class NetworkConnection(Shape):
     peer_ip_addresses: tuple[Ipv4, ...] = ()
     destination_ip_address: Ipv4 | None = None
     ip_sec_configuration: IpsecConfiguration | None = None
+    nat_configuration: NatConfiguration | None = None
 
 
 class BgpPeer(Shape):
