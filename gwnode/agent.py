@@ -19,8 +19,10 @@ from gwnode.connections import legs
 from gwnode.connections.ipsec import CHARON, CharonFiles
 from gwnode.connections.wanted import ForwardingEnd, GreEnd, IpsecDefaults
 from gwnode.desired import Tenant, tenants
+from gwnode.nat_front import shared_addresses
 from gwnode.netns import set_sysctl
 from gwnode.nft import Json, replace_table
+from gwnode.public_addresses import nat_legs
 from gwnode.report import report
 from gwnode.runtime import BIRD, Networks, Runtime, router_files
 from gwnode.services import Supervisor
@@ -138,7 +140,11 @@ class GatewayAgent:
         """All that can be refused is refused before anything is touched."""
         transits = {leg.interface: leg.transit for leg in legs.standing(self._settings) if leg.transit}
         ipsec = IpsecDefaults(self._backend, self._settings.timers)
-        self._reconcile(tenants(goal, transits, self._settings.transit, ipsec), goal)
+        wanted = tenants(goal, transits, self._settings.transit, ipsec)
+        vips = {tenant.vip for tenant in wanted.values()}
+        if problems := shared_addresses(nat_legs(wanted.values()), vips):
+            raise LabError(problems)
+        self._reconcile(wanted, goal)
 
     def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
         """The front end first: it cuts off who goes before anything of theirs is taken away."""

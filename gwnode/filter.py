@@ -9,9 +9,10 @@ from gwnode.connections.wanted import GRE_MTU, Connection, DialInEnd, GreEnd, Na
 from gwnode.desired import Tenant
 from gwnode.dial_in import source_rules
 from gwnode.kernel import MTU
-from gwnode.nat import NEVER_OUTSIDE, disjoint, forward_rules, nat_items
+from gwnode.nat import disjoint, forward_rules, nat_items
 from gwnode.nft import Json, chain, field, match, meta, named_set, prefix_set, rule
 from gwnode.shaping import Rate, priority_items
+from lab.model.internet import NEVER_OUTSIDE
 
 FILTER, MANGLE = 0, -150
 BGP_PORT = 179

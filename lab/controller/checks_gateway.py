@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_network
 from lab.controller.allocation import gre_vips
 from lab.controller.catalog import Path, children
 from lab.controller.checks_bgp import bgp
+from lab.controller.connections_nat import check_nat
 from lab.controller.inventory import Inventory
 from lab.controller.models_connection import IpsecConfiguration, NetworkConnection, TrafficSelector
 from lab.controller.models_fabric import GatewayPool, LogicalSubnet
@@ -169,4 +170,5 @@ _KINDS: Mapping[str, Callable[[Path, NetworkConnection, VirtualGateway, Inventor
     "IPSec": _ipsec,
     "GRE": _gre,
     "L3": _l3,
+    "NAT": check_nat,
 }

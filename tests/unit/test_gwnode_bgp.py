@@ -13,7 +13,7 @@ import pytest
 from gwnode.bgp.config import RouterConfig, render
 from gwnode.bgp.routes import Kind, Learned, Route, learned, of_kind, routes
 from gwnode.bgp.sessions import Connectivity, Session, plain, sessions
-from gwnode.runtime import Files
+from gwnode.runtime import router_files
 from gwnode.settings import Settings
 from lab.southbound import southbound_pb2 as pb
 
@@ -254,6 +254,6 @@ def test_errors_are_said_in_plain_words() -> None:
 
 
 def test_a_tenants_name_cannot_say_anything_to_bird() -> None:
-    files = Files.of(Settings(lab="x"), 'a";include"/etc/passwd')
+    files = router_files(Settings(lab="x"), 'a";include"/etc/passwd')
     assert '"' not in str(files.bird.flaps)
     assert files.bird.flaps.parent == Settings(lab="x").state
