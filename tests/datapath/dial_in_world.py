@@ -17,14 +17,13 @@ The gateway's side is what its agent will do, step by step; the road warriors ru
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -341,7 +340,11 @@ class World:
         process = self.processes.pop(f"{caller}-{service}", None)
         if process:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
     def seen(self, caller: str) -> dict[str, Any]:
         """What a road warrior says of his connection."""
@@ -365,58 +368,10 @@ class World:
 
     def close(self) -> None:
         """End every process of ours and every namespace."""
-        for caller in self.callers:
-            self.hang_up(caller)
-        for server in self.servers.values():
-            server.close()
-        for path in (self.folder / "netns").glob("*"):
-            Namespace(path).remove()
-
-
-def echo(namespace: Path, address: str, kind: socket.SocketKind) -> tuple[socket.socket, threading.Thread]:
-    """A socket that sends back what it gets, once, made in a namespace."""
-
-    def make() -> socket.socket:
-        made = socket.socket(socket.AF_INET, kind)
-        made.bind((address, 0))
-        made.settimeout(10)
-        if kind is socket.SOCK_STREAM:
-            made.listen()
-        return made
-
-    def serve() -> None:
-        if kind is socket.SOCK_DGRAM:
-            data, sender = listening.recvfrom(65536)
-            listening.sendto(data, sender)
-            return
-        connection, _ = listening.accept()
-        with connection:
-            while data := connection.recv(65536):
-                connection.sendall(data)
-
-    listening = Namespace(namespace).run(make)
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    return listening, thread
-
-
-def carries(client: Path, server: Path, address: str, kind: socket.SocketKind, size: int) -> int:
-    """Bytes that come back whole from an echo in another namespace."""
-    listening, thread = echo(server, address, kind)
-    sent = os.urandom(size)
-    with listening, Namespace(client).run(lambda: socket.socket(socket.AF_INET, kind)) as caller:
-        caller.settimeout(10)
-        caller.connect(listening.getsockname())
-        if kind is socket.SOCK_DGRAM:
-            caller.send(sent)
-            received = caller.recv(65536)
-        else:
-            writer = threading.Thread(
-                target=lambda: (caller.sendall(sent), caller.shutdown(socket.SHUT_WR)), daemon=True
-            )
-            writer.start()
-            received = b"".join(iter(lambda: caller.recv(65536), b""))
-            writer.join(10)
-        thread.join(10)
-    assert received == sent
-    return len(received)
+        with ExitStack() as closing:
+            for path in (self.folder / "netns").glob("*"):
+                closing.callback(Namespace(path).remove)
+            for server in self.servers.values():
+                closing.callback(server.close)
+            for key in list(self.processes):
+                closing.callback(self.end_service, *key.rsplit("-", 1))

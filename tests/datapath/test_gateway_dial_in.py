@@ -12,7 +12,8 @@ import pytest
 from lab.ipsec.accounting import AccountingKind
 from lab.testing.eventually import eventually
 
-from .dial_in_world import DNS, POOL, USERS, VM, Server, World, carries
+from .dial_in_world import DNS, POOL, USERS, VM, Server, World
+from .echo import carries
 
 pytestmark = pytest.mark.root
 
