@@ -255,5 +255,5 @@ def test_errors_are_said_in_plain_words() -> None:
 
 def test_a_tenants_name_cannot_say_anything_to_bird() -> None:
     files = router_files(Settings(lab="x"), 'a";include"/etc/passwd')
-    assert '"' not in str(files.bird.flaps)
-    assert files.bird.flaps.parent == Settings(lab="x").state
+    assert '"' not in str(files.flaps)
+    assert files.flaps.parent == Settings(lab="x").state
