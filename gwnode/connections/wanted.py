@@ -17,7 +17,7 @@ from lab.errors import LabError, Problem
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.proposals import Transforms, proposals
 from lab.ipsec.strongswan import Timers
-from lab.ipsec.tunnel import Tunnel
+from lab.ipsec.tunnel import EVERYTHING, Tunnel
 from lab.model.names import interface_name
 from lab.southbound import southbound_pb2 as pb
 
@@ -298,4 +298,6 @@ def _tunnel(place: str, vip: str, item: pb.Connection, transit: Transit, node: I
         child_life_s=ipsec.quick_mode.sa_life_time_s,
         child_life_kb=ipsec.quick_mode.sa_life_time_kb,
         idle_s=ipsec.quick_mode.idle_disconnect_s,
+        local_ts=tuple(ipsec.local_selectors) or (EVERYTHING,),
+        remote_ts=tuple(ipsec.remote_selectors) or (EVERYTHING,),
     )

@@ -1,5 +1,5 @@
 """What the controller gives out once and keeps: provider addresses, homes on a host's team, compartment
-addresses, places on gateways. Pure.
+addresses, GRE addresses, places on gateways. Pure.
 
 All of it is stored, and none of it changes while it can stay: a PA that moved would cut tunnels, a
 compartment that moved would cut a site off.
@@ -21,7 +21,14 @@ from lab.controller.catalog import (
     parse_path,
 )
 from lab.controller.completion import free_address, is_taken, router_address
-from lab.controller.inventory import COMPARTMENT_ADDRESS, HOME, PLACEMENT, PROVIDER_ADDRESS, Inventory
+from lab.controller.inventory import (
+    COMPARTMENT_ADDRESS,
+    GRE_VIP,
+    HOME,
+    PLACEMENT,
+    PROVIDER_ADDRESS,
+    Inventory,
+)
 from lab.controller.models_fabric import LogicalNetwork, LogicalSubnet, Server
 from lab.controller.models_tenant import NetworkInterface, VirtualGateway
 from lab.controller.placement import Candidate, active, best_fit
@@ -38,6 +45,7 @@ def settle(inventory: Inventory) -> dict[tuple[str, str], str | None]:
         **_provider_addresses(inventory),
         **_homes(inventory),
         **_compartment_addresses(inventory),
+        **_gre_vips(inventory),
         **_placements(inventory),
     }
     have = inventory.allocations
@@ -192,6 +200,34 @@ def _compartment_addresses(inventory: Inventory) -> dict[tuple[str, str], str]:
 
 def _is_host(address: str, prefix: str) -> bool:
     return IPv4Address(address) in IPv4Network(prefix) and address != router_address(prefix)
+
+
+def _gre_vips(inventory: Inventory) -> dict[tuple[str, str], str]:
+    """An address for the GRE tunnels of each gateway whose pool has subnets for them."""
+    given: dict[tuple[str, str], str] = {}
+    for _, gateway in inventory.all(GATEWAYS):
+        owner = (GRE_VIP, gateway.resource_id)
+        addresses = list(gre_vips(inventory, gateway.properties.pool.resource_ref))
+        before = inventory.allocations.get(owner)
+        taken = set(given.values()) | {
+            address for (kind, _), address in inventory.allocations.items() if kind == GRE_VIP
+        }
+        if before in addresses and before not in given.values():
+            given[owner] = before
+        elif free := next((address for address in addresses if address not in taken), None):
+            given[owner] = free
+    return given
+
+
+def gre_vips(inventory: Inventory, pool_ref: str) -> Iterator[str]:
+    """The addresses that a pool has for GRE tunnels (greVipSubnets), the routers' left out."""
+    pool = inventory.at(pool_ref)
+    for reference in pool[1].properties.ip_configuration.gre_vip_subnets if pool else ():
+        found = inventory.at(reference.resource_ref)
+        subnet: LogicalSubnet | None = found[1].properties if found else None
+        for address in IPv4Network(subnet.address_prefix).hosts() if subnet else ():
+            if subnet and str(address) not in subnet.default_gateways:
+                yield str(address)
 
 
 def demand_kbps(gateway: VirtualGateway) -> int:

@@ -19,6 +19,7 @@ from lab.controller.domains import (
     Compartment,
     Endpoint,
     Frame,
+    FrontEndBgp,
     Hop,
     NodeEnd,
     PortRules,
@@ -41,7 +42,7 @@ from lab.controller.models_tenant import (
     VirtualSubnet,
 )
 from lab.controller.observations import Observation
-from lab.controller.shapes import Reference, Resource, mac_text
+from lab.controller.shapes import Reference, Resource, as_number, mac_text
 
 KBPS_PER_MBPS = 1000
 
@@ -247,7 +248,17 @@ def node_end(node: str, inventory: Inventory) -> NodeEnd | None:
         team_mode=host.team_mode if host else "hyper-v-port",
         external_router=host is None and manager.use_external_router,
         uplink_kbps=host.uplink_mbps * KBPS_PER_MBPS if host else 0,
+        front_end=_front_end(node, inventory),
     )
+
+
+def _front_end(node: str, inventory: Inventory) -> FrontEndBgp | None:
+    gateway = inventory.named(GATEWAYS, node)
+    bgp = gateway.properties.bgp_config if gateway else None
+    if bgp is None:
+        return None
+    peers = tuple((peer.peer_ip, as_number(peer.peer_ext_as_number)) for peer in bgp.bgp_peer)
+    return FrontEndBgp(as_number(bgp.ext_as_number), peers)
 
 
 def _provider_interface(address: str, inventory: Inventory) -> ProviderInterface | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from lab.controller import models_connection as connection
 from lab.controller import models_fabric as fabric
 from lab.controller import models_policy as policy
 from lab.controller import models_tenant as tenant
@@ -79,7 +80,7 @@ VIRTUAL_GATEWAYS = Collection(
     "virtualGateways",
     Resource[tenant.VirtualGateway],
     children=(
-        Collection("networkConnections", Resource[tenant.NetworkConnection], "network_connections"),
+        Collection("networkConnections", Resource[connection.NetworkConnection], "network_connections"),
         Collection(
             "bgpRouters",
             Resource[tenant.BgpRouter],

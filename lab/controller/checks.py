@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from lab.controller.allocation import provider_pools
@@ -21,12 +21,12 @@ from lab.controller.catalog import (
     parse_path,
     tree,
 )
+from lab.controller.checks_gateway import gateway_pool, virtual_gateway
 from lab.controller.checks_network import network_interface, virtual_network
 from lab.controller.checks_policy import access_control_list, route_table, server
 from lab.controller.claims import claims
 from lab.controller.inventory import PROVIDER_ADDRESS, Inventory, citations
-from lab.controller.models_fabric import GatewayPool, LogicalNetwork
-from lab.controller.models_tenant import NetworkConnection, VirtualGateway
+from lab.controller.models_fabric import LogicalNetwork
 from lab.controller.refusals import Complaint, in_use, invalid
 from lab.controller.shapes import Resource
 
@@ -136,44 +136,13 @@ def _pool_in_use(
         yield in_use(path.ref, lost)
 
 
-def _gateway_pool(_path: Path, resource: Resource[GatewayPool], _inventory: Inventory) -> Iterator[Complaint]:
-    if not resource.properties.ip_configuration.public_ip_addresses:
-        yield invalid(
-            "A pool for IPsec connections needs a public address that its tenants share.",
-            "properties.ipConfiguration.publicIPAddresses",
-        )
-
-
-def _virtual_gateway(
-    path: Path, resource: Resource[VirtualGateway], inventory: Inventory
-) -> Iterator[Complaint]:
-    subnet = inventory.at(resource.properties.gateway_subnets[0].resource_ref)
-    if subnet is not None and ip_network(subnet[1].properties.address_prefix).version != 4:
-        yield invalid("A gateway's compartment is IPv4: so is the subnet it stands in.", "gatewaySubnets")
-    for at, child in children(path, resource):
-        if isinstance(child.properties, NetworkConnection):
-            yield from _ipsec(at, child.properties)
-    for at, child in tree(path, resource):
-        if at.collection.segment == "bgpPeers":
-            peer = child.properties
-            if not (peer.ext_as_number or peer.peer_as_number or peer.as_number):
-                yield invalid("A BGP peer needs 'extAsNumber' or 'asNumber'.", f"{at.ref}: extAsNumber")
-
-
-def _ipsec(at: Path, connection: NetworkConnection) -> Iterator[Complaint]:
-    if connection.destination_ip_address is None:
-        yield invalid("An IPsec connection needs the site's address.", f"{at.ref}: destinationIPAddress")
-    if connection.ip_sec_configuration is None or not connection.ip_sec_configuration.shared_secret:
-        yield invalid("An IPsec connection needs a pre-shared key.", f"{at.ref}: sharedSecret")
-
-
 _BY_KIND: Mapping[str, Callable[[Path, Resource[Any], Inventory], Iterator[Complaint]]] = {
     LOGICAL_NETWORKS.segment: _logical_network,
-    GATEWAY_POOLS.segment: _gateway_pool,
+    GATEWAY_POOLS.segment: gateway_pool,
     SERVERS.segment: server,
     ACCESS_CONTROL_LISTS.segment: access_control_list,
     ROUTE_TABLES.segment: route_table,
     VIRTUAL_NETWORKS.segment: virtual_network,
     NETWORK_INTERFACES.segment: network_interface,
-    VIRTUAL_GATEWAYS.segment: _virtual_gateway,
+    VIRTUAL_GATEWAYS.segment: virtual_gateway,
 }

@@ -21,6 +21,7 @@ from lab.controller.catalog import (
     children,
     parse_path,
 )
+from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import LogicalNetwork, PublicIpAddress
 from lab.controller.models_tenant import NetworkInterface, VirtualGateway, VirtualNetwork
 from lab.controller.shapes import Resource
@@ -106,15 +107,28 @@ def _virtual_gateway(path: Path, resource: Resource[VirtualGateway]) -> Iterator
     # All tenants share the pool's public address and are told apart by the peer's, "expected to be unique"
     # (RAS Gateway High Availability).
     pool = parse_path(resource.properties.gateway_pools[0].resource_ref)
-    for below, connection in children(path, resource):
-        if below.collection.segment == "networkConnections" and connection.properties.destination_ip_address:
-            yield Claim(
-                "destination of IPsec connections",
-                pool.key if pool else "",
-                connection.properties.destination_ip_address,
-                below.ref,
-                "destinationIPAddress",
-            )
+    scope = pool.key if pool else ""
+    for below, child in children(path, resource):
+        if below.collection.segment == "networkConnections":
+            yield from _connection(below, child.properties, scope)
+
+
+def _connection(path: Path, connection: NetworkConnection, pool: str) -> Iterator[Claim]:
+    peer, gre, l3 = (
+        connection.destination_ip_address,
+        connection.gre_configuration,
+        connection.l3_configuration,
+    )
+    if connection.connection_type == "IPSec" and peer:
+        kind = "destination of IPsec connections"
+        yield Claim(kind, pool, peer, path.ref, "destinationIPAddress")
+    if connection.connection_type == "GRE" and peer and gre:
+        # The far end may be one for many tenants: the key tells them apart (RFC 2890 §2.1).
+        kind = "destination and key of GRE connections"
+        yield Claim(kind, pool, f"{peer} key {gre.gre_key}", path.ref, "greConfiguration.greKey")
+    subnet = parse_path(l3.vlan_subnet.resource_ref) if l3 else None
+    if connection.connection_type == "L3" and subnet:
+        yield Claim("VLAN of", "", subnet.key, path.ref, "l3Configuration.vlanSubnet")
 
 
 _BY_KIND: Mapping[str, Callable[[Path, Resource[Any]], Iterator[Claim]]] = {

@@ -57,15 +57,18 @@ class Membership:
     forwarders: frozenset[str]
 
 
+NodeBody = pb.ProviderAddress | pb.SwitchSettings | pb.ProviderMember | pb.FrontEndRouter
+
+
 def compile_end(end: NodeEnd) -> GoalState:
     """What a node gets whatever it carries. A switch that works by default needs no settings."""
-    bodies: list[pb.ProviderAddress | pb.SwitchSettings] = [
+    bodies: list[NodeBody] = [
         pb.ProviderAddress(
             address=item.address, prefix_length=item.prefix_length, gateway=item.gateway, uplink=member
         )
         for member, item in enumerate(end.interfaces)
     ]
-    if end != NodeEnd(end.interfaces):
+    if end != NodeEnd(end.interfaces, front_end=end.front_end):
         bodies.append(
             pb.SwitchSettings(
                 encapsulation=end.encapsulation,
@@ -75,10 +78,13 @@ def compile_end(end: NodeEnd) -> GoalState:
                 uplink_kbps=end.uplink_kbps,
             )
         )
+    if end.front_end:
+        peers = [pb.BgpPeer(name=peer, address=peer, asn=asn) for peer, asn in end.front_end.peers]
+        bodies.append(pb.FrontEndRouter(asn=end.front_end.asn, peers=peers))
     return _state(bodies)
 
 
-def _state(bodies: Iterable[pb.ProviderAddress | pb.SwitchSettings | pb.ProviderMember]) -> GoalState:
+def _state(bodies: Iterable[NodeBody]) -> GoalState:
     return {item.key: item for item in map(record, bodies)}
 
 

@@ -71,7 +71,14 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Compartment:
-    """A tenant's place on a gateway. `resource` is what the client wants, secrets included."""
+    """A tenant's place on a gateway.
+
+    Attributes:
+        vip: public address that the pool's tenants share.
+        resource: what the client wants, secrets included.
+        gre_vip: the gateway's address for GRE tunnels; empty: it has none.
+        vlans: VLAN ids of the L3 connections, by connection.
+    """
 
     node: str
     tenant: str
@@ -80,6 +87,8 @@ class Compartment:
     address: str
     vip: str
     resource: VirtualGateway
+    gre_vip: str = ""
+    vlans: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,19 @@ class ProviderInterface:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontEndBgp:
+    """A gateway's own BGP router on the front-end network.
+
+    Attributes:
+        asn: its AS number.
+        peers: address and AS number of each router that it announces to.
+    """
+
+    asn: int
+    peers: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeEnd:
     """A node's side of the fabric.
 
@@ -141,6 +163,7 @@ class NodeEnd:
         team_mode: "hyper-v-port", "hash" or "dynamic".
         external_router: a gateway that routes for the hosts.
         uplink_kbps: speed of its uplinks together; 0: not limited.
+        front_end: a gateway's own BGP router; None: it has none.
     """
 
     interfaces: tuple[ProviderInterface, ...]
@@ -149,3 +172,4 @@ class NodeEnd:
     team_mode: str = "hyper-v-port"
     external_router: bool = False
     uplink_kbps: int = 0
+    front_end: FrontEndBgp | None = None

@@ -8,7 +8,7 @@ from typing import cast
 
 from lab.controller.catalog import GATEWAYS, PUBLIC_IP_ADDRESSES, Path, parse_path
 from lab.controller.domains import Compartment
-from lab.controller.inventory import COMPARTMENT_ADDRESS, PLACEMENT, PROVIDER_ADDRESS, Inventory
+from lab.controller.inventory import COMPARTMENT_ADDRESS, GRE_VIP, PLACEMENT, PROVIDER_ADDRESS, Inventory
 from lab.controller.models_fabric import GatewayPool
 from lab.controller.models_tenant import VirtualGateway
 from lab.controller.observations import CONNECTED, LearnedRoute, Observation
@@ -52,7 +52,18 @@ def compartment_of(network: Path, rdid: str, inventory: Inventory) -> Compartmen
         address=address,
         vip=vip_of(node, inventory),
         resource=resource.properties,
+        gre_vip=inventory.allocations.get((GRE_VIP, node), ""),
+        vlans=_vlans(resource.properties, inventory),
     )
+
+
+def _vlans(gateway: VirtualGateway, inventory: Inventory) -> dict[str, int]:
+    found = {
+        item.resource_id: inventory.at(item.properties.l3_configuration.vlan_subnet.resource_ref)
+        for item in gateway.network_connections
+        if item.properties.l3_configuration is not None
+    }
+    return {name: subnet[1].properties.vlan_id for name, subnet in found.items() if subnet is not None}
 
 
 def vip_of(node: str, inventory: Inventory) -> str:

@@ -22,6 +22,8 @@ HOME = "home"
 """Allocation kind; owner: key of an interface on a host with a team; value: `<host>/<team member>`."""
 COMPARTMENT_ADDRESS = "compartment-address"
 """Allocation kind; owner: the routing domain."""
+GRE_VIP = "gre-vip"
+"""Allocation kind; owner: the gateway's name; value: an address of its pool's greVipSubnets."""
 PLACEMENT = "placement"
 """Allocation kind; owner: key of the virtual gateway; value: the gateway's name."""
 

@@ -6,12 +6,13 @@ act upon yet are kept and answered, so that a client finds again what it wrote.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lab.controller.shapes import (
     MAX_MBPS,
+    AsNumber,
     Guid,
     Ipv4,
     OptionalReference,
@@ -20,6 +21,7 @@ from lab.controller.shapes import (
     Refers,
     Resource,
     Shape,
+    empty_is_none,
     word,
 )
 
@@ -136,6 +138,20 @@ class GatewayInterfaces(Shape):
     internal_network_interface: Annotated[OptionalReference, Refers("networkInterfaces")] = None
 
 
+class FrontEndPeer(Shape):
+    """A router of the front-end network that a gateway announces its public addresses to."""
+
+    peer_ip: Ipv4 = Field(alias="peerIP")
+    peer_ext_as_number: AsNumber
+
+
+class GatewayBgp(Shape):
+    """A gateway's own BGP speaker."""
+
+    ext_as_number: AsNumber = Field(alias="extASNumber")
+    bgp_peer: tuple[FrontEndPeer, ...] = ()
+
+
 class Gateway(Shape):
     """A multitenant gateway. Its resourceId is the name of the node whose agent speaks for it."""
 
@@ -143,4 +159,4 @@ class Gateway(Shape):
     type: str | None = None
     virtual_server: Annotated[OptionalReference, Refers("virtualServers")] = None
     network_interfaces: GatewayInterfaces = GatewayInterfaces()
-    bgp_config: dict[str, Any] | None = None
+    bgp_config: Annotated[GatewayBgp | None, BeforeValidator(empty_is_none)] = None

@@ -12,10 +12,11 @@ decides alone:
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_policy import PortSettings
 from lab.controller.shapes import (
     Address,
@@ -100,71 +101,6 @@ class NetworkInterface(Shape):
     port_settings: PortSettings = PortSettings()
     partner_provider_address: Ipv4 | None = None
     ip_configurations: tuple[Resource[IpConfiguration], ...] = Field(default=(), max_length=1)
-
-
-class Route(Shape):
-    """A prefix behind a connection. The product wants every BGP peer's address among them, as a /32."""
-
-    destination_prefix: Prefix
-    next_hop: str | None = None
-    metric: int = Field(default=10, ge=0, le=0xFFFFFFFF)
-    protocol: str | None = None
-
-
-class QuickMode(Shape):
-    """IPsec (child SA) parameters; defaults where Add-VpnS2SInterface documents them."""
-
-    perfect_forward_secrecy: Annotated[
-        str, word("None", "PFS1", "PFS2", "PFS2048", "ECP256", "ECP384", "PFSMM", "PFS24")
-    ] = "ECP256"
-    cipher_transformation_constant: Annotated[
-        str, word("DES", "DES3", "AES128", "AES192", "AES256", "GCMAES128", "GCMAES192", "GCMAES256", "None")
-    ] = "GCMAES128"
-    authentication_transformation_constant: Annotated[
-        str, word("MD596", "SHA196", "SHA256128", "GCMAES128", "GCMAES192", "GCMAES256", "None")
-    ] = "GCMAES128"
-    sa_life_time_seconds: PositiveUint32 = 3600
-    sa_life_time_kilo_bytes: PositiveUint32 = 33_553_408
-    idle_disconnect_seconds: int = Field(default=300, ge=0, le=0xFFFFFFFF)
-
-
-class MainMode(Shape):
-    """IKE SA parameters."""
-
-    diffie_hellman_group: Annotated[
-        str, word("Group1", "Group2", "Group14", "ECP256", "ECP384", "Group24")
-    ] = "ECP256"
-    encryption_algorithm: Annotated[str, word("DES", "DES3", "AES128", "AES192", "AES256")] = "AES256"
-    integrity_algorithm: Annotated[str, word("MD5", "SHA1", "SHA256", "SHA384")] = "SHA256"
-    sa_life_time_seconds: PositiveUint32 = 28_800
-    sa_life_time_kilo_bytes: int | None = None
-
-
-class IpsecConfiguration(Shape):
-    """How a site-to-site connection is protected."""
-
-    write_only: ClassVar[frozenset[str]] = frozenset({"shared_secret"})
-    inherited: ClassVar[frozenset[str]] = frozenset({"shared_secret"})
-
-    authentication_method: Annotated[str, word("PSK")] = "PSK"
-    shared_secret: Annotated[str, Field(min_length=1)] | None = None
-    quick_mode: QuickMode = QuickMode()
-    main_mode: MainMode = MainMode()
-    local_vpn_traffic_selector: tuple[dict[str, Any], ...] = ()
-    remote_vpn_traffic_selector: tuple[dict[str, Any], ...] = ()
-
-
-class NetworkConnection(Shape):
-    """What ties a virtual network to one site."""
-
-    connection_type: Annotated[str, word("IPSec")]
-    outbound_kilo_bits_per_second: PositiveUint32 = 5120
-    inbound_kilo_bits_per_second: PositiveUint32 = 5120
-    routes: tuple[Route, ...] = ()
-    ip_addresses: tuple[dict[str, Any], ...] = ()
-    peer_ip_addresses: tuple[Ipv4, ...] = ()
-    destination_ip_address: Ipv4 | None = None
-    ip_sec_configuration: IpsecConfiguration | None = None
 
 
 class BgpPeer(Shape):

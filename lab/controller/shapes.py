@@ -159,7 +159,7 @@ def _mac(text: object) -> str:
     return digits
 
 
-def _empty_is_none(value: object) -> object:
+def empty_is_none(value: object) -> object:
     return None if value in ({}, "") or value == {"resourceRef": ""} else value
 
 
@@ -200,7 +200,7 @@ AsNumber = Annotated[str, BeforeValidator(_as_text), _text_schema(description="h
 PositiveUint32 = Annotated[int, Field(gt=0, le=0xFFFFFFFF)]
 """What a number of a goal state can hold (southbound.proto)."""
 Vsid = Annotated[int, Field(ge=VSID_MIN, le=VSID_MAX)]
-OptionalReference = Annotated[Reference | None, BeforeValidator(_empty_is_none)]
+OptionalReference = Annotated[Reference | None, BeforeValidator(empty_is_none)]
 
 
 def one_of(*words: str) -> Callable[[str], str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -16,21 +17,35 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from lab.datapath.errors import DatapathError
-from lab.datapath.programs import Program, TcxLink
+from lab.datapath.programs import BPF_TCX_EGRESS, BPF_TCX_INGRESS, Program, TcxLink
 from lab.errors import Problem
 
 log = logging.getLogger(__name__)
 
 _LOOPBACK = 1
-_INGRESS_PARENT = 0xFFFFFFF2
-"""clsact's ingress side (TC_H_CLSACT, TC_H_MIN_INGRESS)."""
 _FILTER = {"prio": 1, "handle": 1}
 _GONE = {errno.ENODEV, errno.ENXIO}
 _NO_QDISC = {errno.ENOENT, errno.EINVAL}
 
 
+class Side(Enum):
+    """What a program sees of an interface: what comes in, or what goes out.
+
+    Attributes:
+        tcx: enum bpf_attach_type.
+        clsact: parent of the filter (TC_H_CLSACT with TC_H_MIN_INGRESS or TC_H_MIN_EGRESS).
+    """
+
+    INGRESS = (BPF_TCX_INGRESS, 0xFFFFFFF2)
+    EGRESS = (BPF_TCX_EGRESS, 0xFFFFFFF3)
+
+    def __init__(self, tcx: int, clsact: int) -> None:
+        self.tcx = tcx
+        self.clsact = clsact
+
+
 class Hook(Protocol):
-    """A way to run a program on what comes in at an interface."""
+    """A way to run a program on what comes in at an interface, or goes out there."""
 
     def install(self, ifindex: int, program: Program) -> None:
         """Attach, or replace what is attached.
@@ -50,10 +65,11 @@ class Hook(Protocol):
 
 
 class TcxHook:
-    """TCX links, pinned as PINS/IFINDEX."""
+    """TCX links, pinned as PINS/IFINDEX: a directory for each side."""
 
-    def __init__(self, pins: Path) -> None:
+    def __init__(self, pins: Path, side: Side = Side.INGRESS) -> None:
         self._pins = pins
+        self._side = side
 
     def install(self, ifindex: int, program: Program) -> None:
         """See `Hook.install`."""
@@ -68,7 +84,7 @@ class TcxHook:
                 link.close()
             # An older interface of this index is gone, and its link attached to nothing.
             pin.unlink()
-        link = TcxLink.attach(program, ifindex)
+        link = TcxLink.attach(program, ifindex, self._side.tcx)
         try:
             link.pin(pin)
         finally:
@@ -87,9 +103,13 @@ class TcxHook:
 
 
 class ClsactHook:
-    """A clsact queueing discipline with one cls_bpf filter in direct-action mode."""
+    """A clsact queueing discipline with one cls_bpf filter in direct-action mode.
 
-    def __init__(self) -> None:
+    What is removed from one side of an interface goes from the other with it: they share the discipline.
+    """
+
+    def __init__(self, side: Side = Side.INGRESS) -> None:
+        self._side = side
         self._netlink = IPRoute()
         self._ours: set[int] = set()
 
@@ -107,7 +127,7 @@ class ClsactHook:
                 ifindex,
                 fd=program.fd,
                 name=program.name,
-                parent=_INGRESS_PARENT,
+                parent=self._side.clsact,
                 direct_action=True,
                 **_FILTER,
             )
@@ -134,10 +154,10 @@ class ClsactHook:
 
 
 class Attachments:
-    """The set of interfaces that a switch's programs run on."""
+    """The set of interfaces that programs run on, at one side."""
 
-    def __init__(self, pins: Path, hook: Hook | None) -> None:
-        self._hook: Hook = hook or TcxHook(pins)
+    def __init__(self, pins: Path, hook: Hook | None, side: Side = Side.INGRESS) -> None:
+        self._hook: Hook = hook or TcxHook(pins, side)
         self._current: dict[int, Program] = {}
 
     def replace(self, wanted: Mapping[int, Program]) -> None:
@@ -168,11 +188,12 @@ class Attachments:
         self._hook.close()
 
 
-def detect_hook(probe: Program) -> Hook | None:
+def detect_hook(probe: Program, side: Side = Side.INGRESS) -> Hook | None:
     """None where the kernel has TCX (Linux 6.6 and later), else the way round it.
 
     Args:
         probe: a program that lets pass what is not its own; attached to the loopback for an instant.
+        side: of what the way round is to run on.
     """
     try:
         TcxLink.attach(probe, _LOOPBACK).close()
@@ -180,5 +201,5 @@ def detect_hook(probe: Program) -> Hook | None:
         if error.errno != errno.EINVAL:
             raise
         log.info("this kernel has no TCX links; using cls_bpf")
-        return ClsactHook()
+        return ClsactHook(side)
     return None

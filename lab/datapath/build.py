@@ -1,4 +1,4 @@
-"""Compile the data plane: `python -m lab.datapath.build [OUT_DIR]` writes OUT_DIR/wnv.bpf.o."""
+"""Compile the data plane: `python -m lab.datapath.build [OUT_DIR]` writes its objects into OUT_DIR."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from lab.errors import LabError, Problem
 
 PACKAGE = Path(__file__).parent
 SOURCE = PACKAGE / "bpf" / "wnv.bpf.c"
-OBJECT_NAME = "wnv.bpf.o"
-OBJECT = PACKAGE / OBJECT_NAME
-"""Where the agents look for the compiled object."""
+OBJECT = PACKAGE / "wnv.bpf.o"
+"""Where the agents look for the compiled switch."""
+FRONT_END_SOURCE = PACKAGE / "bpf" / "frontend.bpf.c"
+FRONT_END_OBJECT = PACKAGE / "frontend.bpf.o"
+"""Where the gateway and the top-of-rack switch look for the compiled front end."""
+SOURCES = (SOURCE, FRONT_END_SOURCE)
 
 
 def compile_object(out_dir: Path = PACKAGE, *, source: Path = SOURCE, compiler: str = "clang") -> Path:
-    """Compile the eBPF object that hosts and gateways load.
+    """Compile an eBPF object: what hosts and gateways load as their switch, or another.
 
     Args:
         out_dir: directory to write the object into; made when missing.
-        source: C file; what it includes stands beside it.
+        source: C file, NAME.c, of which NAME.o is made; what it includes stands beside it.
         compiler: name or path of clang.
 
     Returns:
@@ -45,7 +48,7 @@ def compile_object(out_dir: Path = PACKAGE, *, source: Path = SOURCE, compiler: 
             )
         )
     out_dir.mkdir(parents=True, exist_ok=True)
-    target = out_dir / OBJECT_NAME
+    target = out_dir / source.with_suffix(".o").name
     # The kernel's asm/ headers stand under a directory for each architecture on Debian and Ubuntu.
     multiarch = Path(f"/usr/include/{platform.machine()}-linux-gnu")
     command = [clang, "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror"]
@@ -66,15 +69,16 @@ def compile_object(out_dir: Path = PACKAGE, *, source: Path = SOURCE, compiler: 
 
 
 def main(arguments: list[str]) -> int:
-    """Compile; the path of the object goes to stdout."""
+    """Compile; the paths of the objects go to stdout, one a line."""
     parser = argparse.ArgumentParser(prog="python -m lab.datapath.build", description=__doc__)
     parser.add_argument("out_dir", nargs="?", type=Path, default=PACKAGE)
+    out_dir = parser.parse_args(arguments).out_dir
     try:
-        target = compile_object(parser.parse_args(arguments).out_dir)
+        targets = [compile_object(out_dir, source=source) for source in SOURCES]
     except LabError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)
-    sys.stdout.write(f"{target}\n")
+    sys.stdout.writelines(f"{target}\n" for target in targets)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 VPORTS = "hnv_vports_v2"
@@ -62,15 +62,21 @@ def empty_image() -> Image:
     return {name: {} for name in MAKE_ORDER}
 
 
-def steps_between(current: Image, wanted: Image) -> list[Step]:
-    """What takes the maps from one content to another, make before break; nothing to do: no steps."""
+def steps_between(current: Image, wanted: Image, order: Sequence[str] = MAKE_ORDER) -> list[Step]:
+    """What takes the maps from one content to another, make before break; nothing to do: no steps.
+
+    Args:
+        current: what they hold.
+        wanted: what they are to hold.
+        order: of the maps, as `MAKE_ORDER`.
+    """
     return in_order(
         Step(
             name,
             {k: v for k, v in wanted[name].items() if current[name].get(k) != v},
             tuple(k for k in current[name] if k not in wanted[name]),
         )
-        for name in MAKE_ORDER
+        for name in order
     )
 
 

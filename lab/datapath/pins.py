@@ -10,6 +10,10 @@ from pathlib import Path
 
 BPFFS = Path("/sys/fs/bpf")
 PINS = BPFFS / "hnv"
+FRONT_END_PINS = BPFFS / "hnv-front-end"
+"""Of a gateway's front end."""
+ACCESS_PINS = BPFFS / "hnv-access"
+"""Of a top-of-rack switch's access ports."""
 
 
 def map_pins(pins: Path) -> Path:

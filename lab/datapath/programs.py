@@ -11,7 +11,8 @@ from lab.datapath.libbpf import Descriptor, check, library
 from lab.errors import Problem
 
 BPF_TCX_INGRESS = 46
-"""enum bpf_attach_type; Linux 6.6. libbpf 1.1 does not know it and passes it on."""
+BPF_TCX_EGRESS = 47
+"""enum bpf_attach_type; Linux 6.6. libbpf 1.1 does not know them and passes them on."""
 
 
 class _TcxLinkInfo(ctypes.Structure):
@@ -69,17 +70,22 @@ class SkBuff(ctypes.Structure):
 
 
 class TcxLink(Descriptor):
-    """A program attached at a device's TCX ingress hook; pinned, it outlives this process."""
+    """A program attached at a device's TCX hook; pinned, it outlives this process."""
 
     @classmethod
-    def attach(cls, program: Program, ifindex: int) -> TcxLink:
+    def attach(cls, program: Program, ifindex: int, kind: int = BPF_TCX_INGRESS) -> TcxLink:
         """Attach to a device of this thread's network namespace.
+
+        Args:
+            program: what is to run.
+            ifindex: the device.
+            kind: BPF_TCX_INGRESS or BPF_TCX_EGRESS.
 
         Raises:
             OSError: EINVAL where the kernel has no TCX (before 6.6).
         """
         call = library().call.bpf_link_create
-        return cls(check(call(program.fd, ifindex, BPF_TCX_INGRESS, None), f"attach to interface {ifindex}"))
+        return cls(check(call(program.fd, ifindex, kind, None), f"attach to interface {ifindex}"))
 
     @classmethod
     def pinned(cls, path: Path) -> TcxLink:

@@ -33,7 +33,7 @@ MOST_RULES = 256
 Identity = tuple[object, ...] | bytes
 """Bytes for lookup records, of which there are many: their hash is kept, and an address's is slow."""
 
-_MAC = re.compile(r"[0-9a-f][02468ace]([-:][0-9a-f]{2}){5}", re.IGNORECASE)
+STATION_MAC = re.compile(r"[0-9a-f][02468ace]([-:][0-9a-f]{2}){5}", re.IGNORECASE)
 
 
 def validate(policy: Policy) -> None:
@@ -162,7 +162,7 @@ def _faults_of_lookup(record: LookupRecord, subnets: Mapping[int, Subnet]) -> It
         )
     elif subnet.router.version != record.customer_address.version:
         yield _family(record.key, record.customer_address, subnet)
-    if not _MAC.fullmatch(record.mac):
+    if not STATION_MAC.fullmatch(record.mac):
         yield from _mac(record.key, record.mac)
 
 
@@ -253,7 +253,7 @@ def _family(key: str, wrong: Address | Network, subnet: Subnet) -> Problem:
 
 
 def _mac(key: str, mac: str) -> Iterator[Problem]:
-    if not _MAC.fullmatch(mac):
+    if not STATION_MAC.fullmatch(mac):
         yield Problem(
             "HNV-POLICY-006",
             f"{mac!r} is no station's MAC",

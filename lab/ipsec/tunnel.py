@@ -31,6 +31,7 @@ class Tunnel:
         ike_life_s, child_life_s: lifetimes in seconds; 0: strongSwan's default.
         child_life_kb: lifetime in KiB of traffic; 0: unlimited.
         idle_s: the CHILD_SA is closed after so many seconds without traffic; 0: never.
+        local_ts, remote_ts: traffic selectors.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Tunnel:
     child_life_s: int = 0
     child_life_kb: int = 0
     idle_s: int = 0
+    local_ts: Sequence[str] = (EVERYTHING,)
+    remote_ts: Sequence[str] = (EVERYTHING,)
 
     def load(self) -> Load:
         """What charon must hold."""
@@ -58,7 +61,7 @@ class Tunnel:
         """The message of load-conn.
 
         MOBIKE is off: addresses do not change, and libipsec cannot follow. Traffic selectors are 0.0.0.0/0 on
-        both sides: routes decide, as with a Windows S2S interface.
+        both sides where nothing else is said: routes decide, as with a Windows S2S interface.
         """
         settings: ViciMessage = {
             "version": "2",
@@ -79,8 +82,8 @@ class Tunnel:
 
     def _child(self) -> ViciMessage:
         child: ViciMessage = {
-            "local_ts": [EVERYTHING],
-            "remote_ts": [EVERYTHING],
+            "local_ts": list(self.local_ts),
+            "remote_ts": list(self.remote_ts),
             "mode": "tunnel",
             "esp_proposals": list(self.esp_proposals),
             "start_action": "start" if self.initiator else "none",

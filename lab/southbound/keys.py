@@ -17,7 +17,8 @@ def record(
     | pb.Compartment
     | pb.SwitchSettings
     | pb.UserRoute
-    | pb.AccessControlList,
+    | pb.AccessControlList
+    | pb.FrontEndRouter,
 ) -> pb.Record:
     """Wrap a piece of policy into a Record that carries its canonical key."""
     match body:
@@ -41,6 +42,8 @@ def record(
             return pb.Record(key=f"user-route/{body.vsid}/{body.prefix}", user_route=body)
         case pb.AccessControlList():
             return pb.Record(key=f"access-control-list/{body.id}", access_control_list=body)
+        case pb.FrontEndRouter():
+            return pb.Record(key="front-end-router", front_end_router=body)
     raise TypeError(f"no goal-state record can hold a {type(body).__name__}")
 
 

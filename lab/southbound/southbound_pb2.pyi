@@ -71,7 +71,7 @@ class GoalStateDelta(_message.Message):
     def __init__(self, version: _Optional[int] = ..., snapshot: _Optional[bool] = ..., upserts: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., removes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("key", "provider_address", "virtual_subnet", "lookup_record", "customer_route", "port", "provider_member", "compartment", "switch_settings", "user_route", "access_control_list")
+    __slots__ = ("key", "provider_address", "virtual_subnet", "lookup_record", "customer_route", "port", "provider_member", "compartment", "switch_settings", "user_route", "access_control_list", "front_end_router")
     KEY_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     VIRTUAL_SUBNET_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class Record(_message.Message):
     SWITCH_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     USER_ROUTE_FIELD_NUMBER: _ClassVar[int]
     ACCESS_CONTROL_LIST_FIELD_NUMBER: _ClassVar[int]
+    FRONT_END_ROUTER_FIELD_NUMBER: _ClassVar[int]
     key: str
     provider_address: ProviderAddress
     virtual_subnet: VirtualSubnet
@@ -94,7 +95,8 @@ class Record(_message.Message):
     switch_settings: SwitchSettings
     user_route: UserRoute
     access_control_list: AccessControlList
-    def __init__(self, key: _Optional[str] = ..., provider_address: _Optional[_Union[ProviderAddress, _Mapping]] = ..., virtual_subnet: _Optional[_Union[VirtualSubnet, _Mapping]] = ..., lookup_record: _Optional[_Union[LookupRecord, _Mapping]] = ..., customer_route: _Optional[_Union[CustomerRoute, _Mapping]] = ..., port: _Optional[_Union[Port, _Mapping]] = ..., provider_member: _Optional[_Union[ProviderMember, _Mapping]] = ..., compartment: _Optional[_Union[Compartment, _Mapping]] = ..., switch_settings: _Optional[_Union[SwitchSettings, _Mapping]] = ..., user_route: _Optional[_Union[UserRoute, _Mapping]] = ..., access_control_list: _Optional[_Union[AccessControlList, _Mapping]] = ...) -> None: ...
+    front_end_router: FrontEndRouter
+    def __init__(self, key: _Optional[str] = ..., provider_address: _Optional[_Union[ProviderAddress, _Mapping]] = ..., virtual_subnet: _Optional[_Union[VirtualSubnet, _Mapping]] = ..., lookup_record: _Optional[_Union[LookupRecord, _Mapping]] = ..., customer_route: _Optional[_Union[CustomerRoute, _Mapping]] = ..., port: _Optional[_Union[Port, _Mapping]] = ..., provider_member: _Optional[_Union[ProviderMember, _Mapping]] = ..., compartment: _Optional[_Union[Compartment, _Mapping]] = ..., switch_settings: _Optional[_Union[SwitchSettings, _Mapping]] = ..., user_route: _Optional[_Union[UserRoute, _Mapping]] = ..., access_control_list: _Optional[_Union[AccessControlList, _Mapping]] = ..., front_end_router: _Optional[_Union[FrontEndRouter, _Mapping]] = ...) -> None: ...
 
 class ProviderAddress(_message.Message):
     __slots__ = ("address", "prefix_length", "gateway", "uplink")
@@ -121,6 +123,14 @@ class SwitchSettings(_message.Message):
     external_router: bool
     uplink_kbps: int
     def __init__(self, encapsulation: _Optional[str] = ..., dscp: _Optional[str] = ..., team_mode: _Optional[str] = ..., external_router: _Optional[bool] = ..., uplink_kbps: _Optional[int] = ...) -> None: ...
+
+class FrontEndRouter(_message.Message):
+    __slots__ = ("asn", "peers")
+    ASN_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    asn: int
+    peers: _containers.RepeatedCompositeFieldContainer[BgpPeer]
+    def __init__(self, asn: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[BgpPeer, _Mapping]]] = ...) -> None: ...
 
 class VirtualSubnet(_message.Message):
     __slots__ = ("vsid", "rdid", "prefix", "router_address", "router_mac")

@@ -8,12 +8,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from lab.datapath.build import compile_object
+from lab.datapath.build import SOURCE, compile_object
+
+
+def compiled(source: Path = SOURCE) -> Path:
+    """The object of a source, the switch's or another; its directory goes when the run ends."""
+    return _compiled(source)
 
 
 @functools.cache
-def compiled() -> Path:
-    """The object; its directory goes when the run ends."""
+def _compiled(source: Path) -> Path:
     directory = tempfile.mkdtemp(prefix="hnvt-object-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return compile_object(Path(directory))
+    return compile_object(Path(directory), source=source)

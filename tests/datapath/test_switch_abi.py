@@ -119,6 +119,8 @@ def test_without_a_compiler_the_error_says_what_to_install(tmp_path: Path) -> No
     assert "apt-get install clang" in str(raised.value)
 
 
-def test_the_command_says_where_the_object_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_where_the_objects_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'wnv.bpf.o'}\n"
+    made = [tmp_path / "wnv.bpf.o", tmp_path / "frontend.bpf.o"]
+    assert capsys.readouterr().out.splitlines() == [str(path) for path in made]
+    assert all(path.stat().st_size for path in made)

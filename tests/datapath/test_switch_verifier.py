@@ -10,12 +10,13 @@ from __future__ import annotations
 import ctypes
 import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from lab.datapath.build import SOURCES
 from lab.datapath.libbpf import check, library
 from lab.datapath.programs import Object
 
@@ -76,14 +77,17 @@ class Cost:
 
 
 @pytest.fixture(scope="module")
-def costs() -> Iterator[dict[str, Cost]]:
+def costs() -> dict[str, Cost]:
+    found: dict[str, Cost] = {}
     with pin_directory() as pins:
         pins.mkdir()
-        loaded = Object(compiled(), pins)
-        try:
-            yield {name: cost_of(loaded, name) for name in program_names(compiled())}
-        finally:
-            loaded.close()
+        for source in SOURCES:
+            loaded = Object(compiled(source), pins)
+            try:
+                found |= {name: cost_of(loaded, name) for name in program_names(compiled(source))}
+            finally:
+                loaded.close()
+    return found
 
 
 def program_names(object_file: Path) -> list[str]:

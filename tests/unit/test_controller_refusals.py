@@ -186,7 +186,8 @@ def test_all_complaints_come_at_once(api: ControllerClient) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"connectionType": "GRE"}, "one of IPSec"),
+        ({"connectionType": "SSTP"}, "one of IPSec"),
+        ({"connectionType": "GRE"}, "No gateway pool of this virtual gateway is for GRE connections"),
         ({"destinationIPAddress": None}, "needs the site's address"),
         ({"ipSecConfiguration": {}}, "pre-shared key"),
         ({"destinationIPAddress": "198.51.100.6"}, "/virtualGateways/red/networkConnections/red-hq"),

@@ -1,20 +1,13 @@
 /* Reading headers. Copies, so that no check depends on what is linear in the packet. */
 #pragma once
 
+#include "ip4.h"
 #include "pass.h"
+#include "vlan.h"
 
-#define IP4_MIN_HEADER_LEN 20
-#define IP4_FRAGMENT_OFFSET 0x1fff
-#define IP4_MORE_FRAGMENTS 0x2000
-#define IP4_DONT_FRAGMENT 0x4000
 #define IP6_FRAGMENT_OFFSET 0xfff8
 #define IP6_MORE_FRAGMENTS 1
 #define IP6_EXTENSION_HEADERS 6         /* more are not followed */
-
-static __always_inline bool is_vlan(__be16 protocol)
-{
-	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
-}
 
 static __always_inline bool pass_is_icmp(const struct pass *pass)
 {

@@ -2,29 +2,21 @@
  * without tag and FCS inside. A lab uses one of them. */
 #pragma once
 
-#include "csum.h"
 #include "drop.h"
 #include "ecn.h"
+#include "gre.h"
+#include "ip4.h"
 #include "mtu.h"
 #include "team.h"
 #include "trace.h"
 
-#define NVGRE_FLAGS 0x2000              /* key present; no checksum, no sequence, version 0 (RFC 7637 §3.2) */
 #define NVGRE_PROTOCOL 0x6558           /* Transparent Ethernet Bridging */
 #define FIRST_VSID 0x1000               /* below: reserved (RFC 7637 §3.2) */
 #define VENDOR_VSID 0xffffff
 #define VXLAN_PORT 4789
 #define VXLAN_FLAGS 0x08                /* VNI present (RFC 7348 §5) */
 #define VXLAN_FIRST_SOURCE_PORT 49152   /* to 65535 (RFC 7348 §5, RFC 6335) */
-#define OUTER_TTL 64
-#define KERNEL_EALREADY 114
 #define DECAP_L3_IPV6 (1ull << 8)       /* BPF_F_ADJ_ROOM_DECAP_L3_IPV6, Linux 6.3 */
-
-struct gre_header {
-	__be16 flags;
-	__be16 protocol;
-	__be32 key;
-};
 
 struct vxlan_header {
 	__u8 flags;
@@ -60,36 +52,10 @@ static __always_inline __u32 tunnel_overhead(const struct hnv_settings *settings
 	return is_vxlan(settings) ? VXLAN_OVERHEAD : NVGRE_OVERHEAD;
 }
 
-static __always_inline int tunnel_make_room(struct __sk_buff *skb, __u32 overhead, __u64 l4)
-{
-	const __u64 marks = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct ethhdr)) |
-			    BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
-	int error = bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | marks | l4);
-
-	/* A packet that left another tunnel in this kernel still bears that tunnel's marks, which no helper
-	 * clears. They are absolute offsets and fit a header of the same shape: a lab has only one. */
-	if (error == -KERNEL_EALREADY)
-		error = bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
-	return error;
-}
-
 static __always_inline struct iphdr outer_ip4(const struct pass *pass, const struct hnv_settings *settings,
 					      __u8 protocol, __u16 len)
 {
-	struct iphdr ip = {
-		.version = 4,
-		.ihl = sizeof(ip) / 4,
-		.tos = tos_outer(pass, settings),
-		.tot_len = bpf_htons(len),
-		.frag_off = bpf_htons(IP4_DONT_FRAGMENT),
-		.ttl = OUTER_TTL,
-		.protocol = protocol,
-		.saddr = pass->own_pa.word[3],
-		.daddr = pass->next_pa.word[3],
-	};
-
-	ip.check = csum_ip4(&ip);
-	return ip;
+	return ip4_outer(pass->own_pa.word[3], pass->next_pa.word[3], protocol, tos_outer(pass, settings), len);
 }
 
 static __always_inline int nvgre_push(struct __sk_buff *skb, const struct pass *pass,
@@ -98,7 +64,7 @@ static __always_inline int nvgre_push(struct __sk_buff *skb, const struct pass *
 	struct nvgre_header header __attribute__((aligned(8))) = {
 		.ip = outer_ip4(pass, settings, IPPROTO_GRE, skb->len - sizeof(struct ethhdr) + NVGRE_OVERHEAD),
 		.gre = {
-			.flags = bpf_htons(NVGRE_FLAGS),
+			.flags = bpf_htons(GRE_KEY_PRESENT),
 			.protocol = bpf_htons(NVGRE_PROTOCOL),
 			/* FlowID (RFC 7637 §3.2, §4.1): as much entropy as eight bits hold */
 			.key = bpf_htonl(pass->next_vsid << 8 | hash >> 24),
@@ -106,7 +72,7 @@ static __always_inline int nvgre_push(struct __sk_buff *skb, const struct pass *
 		.inner = pass->frame.eth,
 	};
 
-	if (tunnel_make_room(skb, sizeof(header), BPF_F_ADJ_ROOM_ENCAP_L4_GRE))
+	if (outer_make_room(skb, sizeof(header), BPF_F_ADJ_ROOM_ENCAP_L4_GRE))
 		return -HNV_DROP_ENCAP;
 	return bpf_skb_store_bytes(skb, sizeof(struct ethhdr), &header, sizeof(header), 0) ? -HNV_DROP_ENCAP : 0;
 }
@@ -126,7 +92,7 @@ static __always_inline int vxlan_push(struct __sk_buff *skb, const struct pass *
 		.inner = pass->frame.eth,
 	};
 
-	if (tunnel_make_room(skb, sizeof(header), BPF_F_ADJ_ROOM_ENCAP_L4_UDP))
+	if (outer_make_room(skb, sizeof(header), BPF_F_ADJ_ROOM_ENCAP_L4_UDP))
 		return -HNV_DROP_ENCAP;
 	return bpf_skb_store_bytes(skb, sizeof(struct ethhdr), &header, sizeof(header), 0) ? -HNV_DROP_ENCAP : 0;
 }
@@ -202,7 +168,7 @@ static __always_inline int tunnel_parse(struct __sk_buff *skb, struct pass *pass
 			return -HNV_DROP_VXLAN_FLAGS;
 		*vsid = bpf_ntohl(outer.vxlan.vni) >> 8;
 	} else {
-		if (outer.gre.flags != bpf_htons(NVGRE_FLAGS))
+		if (outer.gre.flags != bpf_htons(GRE_KEY_PRESENT))
 			return -HNV_DROP_GRE_FLAGS;
 		if (outer.gre.protocol != bpf_htons(NVGRE_PROTOCOL))
 			return -HNV_DROP_GRE_PROTOCOL;

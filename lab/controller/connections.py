@@ -1,0 +1,72 @@
+"""Connections as records, kind by kind: what a tenant wants, in the words of the southbound protocol."""
+
+from __future__ import annotations
+
+from lab.controller.domains import Compartment
+from lab.controller.models_connection import IpsecConfiguration, NetworkConnection, prefixes_of
+from lab.controller.shapes import Resource
+from lab.southbound import southbound_pb2 as pb
+
+
+def connection_record(item: Resource[NetworkConnection], place: Compartment) -> pb.Connection:
+    """A connection of a compartment.
+
+    Args:
+        item: as the client wants it; checked.
+        place: where the compartment stands, and what the connection's references lead to.
+    """
+    wanted = item.properties
+    result = pb.Connection(
+        name=item.resource_id,
+        outbound_kbps=wanted.outbound_kilo_bits_per_second,
+        inbound_kbps=wanted.inbound_kilo_bits_per_second,
+        routes=[
+            pb.StaticRoute(
+                prefix=route.destination_prefix, metric=route.metric, next_hop=route.next_hop or ""
+            )
+            for route in wanted.routes
+        ],
+    )
+    if wanted.ip_sec_configuration is not None:
+        result.ipsec.CopyFrom(_ipsec(wanted.destination_ip_address or "", wanted.ip_sec_configuration))
+    elif wanted.gre_configuration is not None:
+        result.gre.local = place.gre_vip
+        result.gre.peer = wanted.destination_ip_address or ""
+        result.gre.key = wanted.gre_configuration.gre_key
+    elif wanted.l3_configuration is not None:
+        result.forwarding.vlan = place.vlans[item.resource_id]
+        result.forwarding.addresses.extend(
+            f"{address.ip_address}/{address.prefix_length}" for address in wanted.ip_addresses
+        )
+        for route in result.routes:
+            # The product's L3 connection has one peer: the tenant's router in the VLAN.
+            route.next_hop = route.next_hop or next(iter(wanted.peer_ip_addresses), "")
+    return result
+
+
+def _ipsec(peer: str, wanted: IpsecConfiguration) -> pb.Ipsec:
+    main, quick = wanted.main_mode, wanted.quick_mode
+    return pb.Ipsec(
+        peer=peer,
+        shared_secret=wanted.shared_secret or "",
+        main_mode=pb.MainMode(
+            encryption=main.encryption_algorithm,
+            integrity=main.integrity_algorithm,
+            dh_group=main.diffie_hellman_group,
+            sa_life_time_s=main.sa_life_time_seconds,
+        ),
+        quick_mode=pb.QuickMode(
+            cipher=quick.cipher_transformation_constant,
+            authentication=quick.authentication_transformation_constant,
+            pfs=quick.perfect_forward_secrecy,
+            sa_life_time_s=quick.sa_life_time_seconds,
+            sa_life_time_kb=quick.sa_life_time_kilo_bytes,
+            idle_disconnect_s=quick.idle_disconnect_seconds,
+        ),
+        on_demand=not wanted.persistent,
+        network_outage_s=wanted.network_outage_seconds or 0,
+        tries=wanted.number_of_tries,
+        retry_interval_s=wanted.retry_interval_seconds,
+        local_selectors=prefixes_of(wanted.local_vpn_traffic_selector),
+        remote_selectors=prefixes_of(wanted.remote_vpn_traffic_selector),
+    )

@@ -1,0 +1,156 @@
+"""Bodies of networkConnections: what ties a virtual network to the outside, kind by kind.
+
+Fields and spelling: MS-NCNBI §3.1.5.17.4. Extensions to Microsoft's shape, all optional, where the product's
+gateway is told by Add-VpnS2SInterface what its API does not carry:
+
+- `ipSecConfiguration.persistent` (default true; false: dialled by the first packet for one of its routes)
+- `ipSecConfiguration.networkOutageSeconds` (NetworkOutageTime), `numberOfTries`, `retryIntervalSeconds`
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, summarize_address_range
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from lab.controller.shapes import (
+    Ipv4,
+    PositiveUint32,
+    Prefix,
+    Reference,
+    Refers,
+    Shape,
+    empty_is_none,
+    word,
+)
+
+OUTAGES_S = (3, 6, 9, 12, 15, 30, 60, 120, 240, 360, 720, 900)
+"""What NetworkOutageTime of Add-VpnS2SInterface may be, in seconds."""
+
+
+def _outage(seconds: int) -> int:
+    if seconds not in OUTAGES_S:
+        raise ValueError(f"one of {', '.join(map(str, OUTAGES_S))}")
+    return seconds
+
+
+class Route(Shape):
+    """A prefix behind a connection. The product wants every BGP peer's address among them, as a /32."""
+
+    destination_prefix: Prefix
+    next_hop: Ipv4 | None = None
+    metric: int = Field(default=10, ge=0, le=0xFFFFFFFF)
+    protocol: str | None = None
+
+
+class QuickMode(Shape):
+    """IPsec (child SA) parameters; defaults where Add-VpnS2SInterface documents them."""
+
+    perfect_forward_secrecy: Annotated[
+        str, word("None", "PFS1", "PFS2", "PFS2048", "ECP256", "ECP384", "PFSMM", "PFS24")
+    ] = "ECP256"
+    cipher_transformation_constant: Annotated[
+        str, word("DES", "DES3", "AES128", "AES192", "AES256", "GCMAES128", "GCMAES192", "GCMAES256", "None")
+    ] = "GCMAES128"
+    authentication_transformation_constant: Annotated[
+        str, word("MD596", "SHA196", "SHA256128", "GCMAES128", "GCMAES192", "GCMAES256", "None")
+    ] = "GCMAES128"
+    sa_life_time_seconds: PositiveUint32 = 3600
+    sa_life_time_kilo_bytes: PositiveUint32 = 33_553_408
+    idle_disconnect_seconds: int = Field(default=300, ge=0, le=0xFFFFFFFF)
+
+
+class MainMode(Shape):
+    """IKE SA parameters."""
+
+    diffie_hellman_group: Annotated[
+        str, word("Group1", "Group2", "Group14", "ECP256", "ECP384", "Group24", "None")
+    ] = "ECP256"
+    encryption_algorithm: Annotated[str, word("DES", "DES3", "AES128", "AES192", "AES256")] = "AES256"
+    integrity_algorithm: Annotated[str, word("MD5", "SHA1", "SHA256", "SHA384")] = "SHA256"
+    sa_life_time_seconds: PositiveUint32 = 28_800
+    sa_life_time_kilo_bytes: int | None = None
+
+
+class TrafficSelector(Shape):
+    """What an SA may carry, as New-VpnTrafficSelector describes it; by default everything of IPv4."""
+
+    type: Annotated[str, word("IPv4", "IPv6")] = "IPv4"
+    protocol_id: int = Field(default=0, ge=0, le=255)
+    port_start: int = Field(default=0, ge=0, le=65535)
+    port_end: int = Field(default=65535, ge=0, le=65535)
+    ip_address_start: Ipv4 = "0.0.0.0"
+    ip_address_end: Ipv4 = "255.255.255.255"
+    ts_payload_id: int = 0
+
+
+class IpsecConfiguration(Shape):
+    """How a site-to-site connection is protected."""
+
+    write_only: ClassVar[frozenset[str]] = frozenset({"shared_secret"})
+    inherited: ClassVar[frozenset[str]] = frozenset({"shared_secret"})
+
+    authentication_method: Annotated[str, word("PSK")] = "PSK"
+    shared_secret: Annotated[str, Field(min_length=1)] | None = None
+    quick_mode: QuickMode = QuickMode()
+    main_mode: MainMode = MainMode()
+    local_vpn_traffic_selector: tuple[TrafficSelector, ...] = ()
+    remote_vpn_traffic_selector: tuple[TrafficSelector, ...] = ()
+    persistent: bool = True
+    network_outage_seconds: Annotated[int, AfterValidator(_outage)] | None = None
+    number_of_tries: int = Field(default=0, ge=0, le=0xFFFFFFFF)
+    retry_interval_seconds: int = Field(default=0, ge=0, le=0xFFFFFFFF)
+
+
+class GreConfiguration(Shape):
+    """A GRE tunnel: its key tells tenants apart that share both ends."""
+
+    gre_key: int = Field(ge=0, le=0xFFFFFFFF)
+
+
+class L3Configuration(Shape):
+    """The VLAN that an L3 connection has a leg in: a subnet of a logical network of the tenant's own."""
+
+    vlan_subnet: Annotated[Reference, Refers("logicalNetworks/subnets")]
+
+
+class ConnectionAddress(Shape):
+    """An address of the compartment in its VLAN."""
+
+    ip_address: Ipv4
+    prefix_length: int = Field(ge=1, le=32)
+
+
+class NetworkConnection(Shape):
+    """What ties a virtual network to one site, router or network.
+
+    What is not this kind's may stand empty: Microsoft's own samples have `"l3Configuration": {}` everywhere.
+    """
+
+    connection_type: Annotated[str, word("IPSec", "GRE", "L3")]
+    outbound_kilo_bits_per_second: PositiveUint32 = 5120
+    inbound_kilo_bits_per_second: PositiveUint32 = 5120
+    routes: tuple[Route, ...] = ()
+    ip_addresses: tuple[ConnectionAddress, ...] = ()
+    peer_ip_addresses: tuple[Ipv4, ...] = ()
+    destination_ip_address: Ipv4 | None = None
+    ip_sec_configuration: Annotated[IpsecConfiguration | None, BeforeValidator(empty_is_none)] = None
+    gre_configuration: Annotated[GreConfiguration | None, BeforeValidator(empty_is_none)] = None
+    l3_configuration: Annotated[L3Configuration | None, BeforeValidator(empty_is_none)] = None
+
+
+def prefixes_of(selectors: tuple[TrafficSelector, ...]) -> list[str]:
+    """Traffic selectors as prefixes; none where all is selected.
+
+    Raises:
+        ValueError: ranges that are no IPv4 ranges.
+    """
+    found = [
+        str(prefix)
+        for item in selectors
+        for prefix in summarize_address_range(
+            IPv4Address(item.ip_address_start), IPv4Address(item.ip_address_end)
+        )
+    ]
+    return [] if "0.0.0.0/0" in found else found
