@@ -28,6 +28,7 @@ from lab.controller.client import (
 )
 from lab.engine.events import Events, Waiting
 from lab.errors import Problem, WaitTimeoutError
+from lab.model.connections import Ipsec
 from lab.model.lab import Lab
 from lab.plan.resources import Resource
 
@@ -110,14 +111,23 @@ def missing(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
     ]
     gateways = tuple(gateway.name for gateway in lab.gateways)
     sites = {
-        connection.name: connection.site
+        connection.name: connection.site.name
         for t in lab.tenants
         if t.gateway
         for connection in t.gateway.connections
+        if connection.site
+    }
+    on_demand = {
+        (t.name, connection.name)
+        for t in lab.tenants
+        if t.gateway
+        for connection in t.gateway.connections
+        if isinstance(connection.kind, Ipsec) and not connection.kind.persistent
     }
     for kind, links in (("connection", api.connection_states()), ("BGP peer", api.peer_states())):
         for link in links:
-            if link.state != "Connected":
+            # One that is called on demand is as it should be while nobody demands it.
+            if link.state != "Connected" and (link.tenant, link.name) not in on_demand:
                 nodes = (*gateways, *(site for name, site in sites.items() if name == link.name))
                 reason = f" ({link.error})" if link.error else ""
                 found.append(Missing(nodes, f"{kind} {link.name} of {link.tenant}: {link.state}{reason}"))
@@ -152,9 +162,9 @@ def _learned_routes(lab: Lab, host: str) -> dict[tuple[str, str, str], str]:
         if tenant.gateway is None or not any(vm.host == host for vm in tenant.vms):
             continue
         for connection in tenant.gateway.connections:
-            site = lab.nodes[connection.site].site
+            site = connection.site
             if site is not None:
-                routes[tenant.name, tenant.routing_domain, site.lan_prefix] = connection.site
+                routes[tenant.name, tenant.routing_domain, str(site.lan_prefix)] = site.name
     return routes
 
 

@@ -61,7 +61,9 @@ def places(lab: Lab, source: End, destination: End) -> list[dict[str, str]]:
     """Where packets are watched outside of the switches: both machines, and the tenant's way to its sites."""
     nodes = [source.node, destination.node]
     nodes += [
-        connection.site for connection in (source.tenant.gateway.connections if source.tenant.gateway else ())
+        connection.site.name
+        for connection in (source.tenant.gateway.connections if source.tenant.gateway else ())
+        if connection.site
     ]
     found = [{"node": node, "compartment": ""} for node in dict.fromkeys(nodes) if node]
     if source.tenant.gateway:

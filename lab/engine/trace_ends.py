@@ -35,9 +35,9 @@ def ends(lab: Lab) -> Mapping[str, End]:
             port = next(link.first.interface for link in lab.links_of(vm.name) if link.first.alias)
             found[vm.name] = End(vm.name, vm.address, tenant, port)
         for connection in tenant.gateway.connections if tenant.gateway else ():
-            site = lab.nodes[connection.site].site
+            site = connection.site
             if site is not None:
-                found[site.name] = End(site.name, ip_address(site.lan_router), tenant)
+                found[site.name] = End(site.name, site.bgp_peer, tenant)
                 found |= {name: End(name, address, tenant) for name, address in _servers(lab, site.name)}
     return found
 
@@ -57,6 +57,6 @@ def end_at(every: Iterable[End], text: str, tenant: Tenant) -> End | None:
 def _servers(lab: Lab, site: str) -> Iterable[tuple[str, Address]]:
     """Machines on a site's network."""
     neighbours = {end.node for link in lab.links_of(site) for end in link.ends if end.bridge is None}
-    for name in sorted(neighbours - {site, lab.fabric.internet}):
+    for name in sorted(neighbours - {site, lab.fabric.internet, lab.fabric.router}):
         for item in lab.nodes[name].addresses:
             yield name, item.address.ip

@@ -231,7 +231,7 @@ class Code(Enum):
     )
     WAN = (
         "HNV-TOPO-053",
-        "a site's public address is not usable",
+        "a site's address towards the gateway is not usable",
         "take the second address of a /30",
     )
     WAN_OVERLAP = (
@@ -243,6 +243,26 @@ class Code(Enum):
         "HNV-TOPO-055",
         "tenant and site share one AS number",
         "give the site another AS number",
+    )
+    GRE_VIPS = (
+        "HNV-TOPO-056",
+        "the gateways have no usable addresses for GRE",
+        "give the front-end network `gre-vips`, a part of its prefix such as 203.0.113.64/28",
+    )
+    PUBLIC_ADDRESS = (
+        "HNV-TOPO-057",
+        "an address of the front-end network is given away that is not free",
+        "choose another address of the front-end network",
+    )
+    VLAN = (
+        "HNV-TOPO-058",
+        "a VLAN that two connections would share, or that its two ends do not fit",
+        "give each L3 connection a VLAN of its own, and both ends addresses of one network there",
+    )
+    CONNECTION = (
+        "HNV-TOPO-059",
+        "a connection whose keys contradict each other",
+        "docs/topology.md lists what each kind of connection may say",
     )
     CHECK = (
         "HNV-TOPO-060",

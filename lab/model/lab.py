@@ -14,6 +14,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from pathlib import Path
 
 from lab.model.check import Check
+from lab.model.edge import EdgeConfig
+from lab.model.router import RouterConfig
 from lab.model.tenants import Tenant
 
 SITE_PATH = Path("/etc/hnvlab/site.json")
@@ -29,6 +31,7 @@ class NodeKind(StrEnum):
     HOST = "host"
     GATEWAY = "gateway"
     SITE = "site"
+    EDGE = "edge"
     VM = "vm"
     SERVER = "server"
     APPLIANCE = "appliance"
@@ -156,7 +159,9 @@ class Node:
         interface_sysctls: set when the interfaces exist, before they are set up. IPv6's are skipped where the
             kernel has no IPv6.
         management: address on the management network; None: not on it.
-        site: configuration of a site; None: no site.
+        site: configuration of a site that is reached by IPsec; None: no such site.
+        edge: configuration of an edge; None: no edge.
+        router: what the top-of-rack router does beyond the kernel's routing; None: nothing.
         fixed: the lab alone decides its addresses: others are removed from its interfaces.
         absent: names of interfaces that it must not have, as an earlier lab of that name had them.
     """
@@ -176,6 +181,8 @@ class Node:
     interface_sysctls: Mapping[str, str] = field(default_factory=dict)
     management: IPv4Address | None = None
     site: SiteConfig | None = None
+    edge: EdgeConfig | None = None
+    router: RouterConfig | None = None
     fixed: bool = False
     absent: tuple[str, ...] = ()
 
@@ -202,6 +209,9 @@ class Fabric:
         encapsulation: "nvgre" or "vxlan".
         dscp: "pipe" or "uniform" (RFC 2983).
         external_router: the gateway routes between subnets, hosts know only their own VMs' subnets.
+        gre_vips: part of the front-end network that gateways get their GRE addresses of; None: no GRE.
+        asn, gateway_asn: AS numbers of the top-of-rack router and of all gateways.
+        announced: where the addresses are that gateways announce to the router by BGP; empty: no BGP there.
     """
 
     management: Segment
@@ -217,6 +227,10 @@ class Fabric:
     encapsulation: str = "nvgre"
     dscp: str = "pipe"
     external_router: bool = False
+    gre_vips: IPv4Network | None = None
+    asn: int = 65_000
+    gateway_asn: int = 65_001
+    announced: tuple[IPv4Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from lab.errors import InvalidTopologyError, Problem
-from lab.model.codes import Code, Finding, Path, did_you_mean
+from lab.model.codes import Code, Finding, did_you_mean
 from lab.model.document import Document, parse
-from lab.model.mending import known_keys, made_whole, renamed
+from lab.model.mending import known_keys, made_whole, plain, renamed
 from lab.model.rules import broken_rules
 from lab.model.topology import Topology
+from lab.model.topology_connections import CONNECTION_TYPES
 
 _CODES = {code.code: code for code in Code}
 
@@ -84,29 +85,27 @@ def _judged(data: dict[str, Any], base: FilePath) -> tuple[Topology | None, list
 def _all_wrong(data: dict[str, Any], error: ValidationError, context: dict[str, Any]) -> list[Finding]:
     """What is wrong with the types, and what the rules say about the rest."""
     findings = [
-        _finding(item) for item in error.errors(include_url=False) if item["type"] == "extra_forbidden"
+        _finding(item, data) for item in error.errors(include_url=False) if item["type"] == "extra_forbidden"
     ]
     mended = renamed(data, [finding.path for finding in findings])
     try:
         Topology.model_validate(mended.data, context=context)
     except ValidationError as remaining:
-        findings += [_finding(item) for item in remaining.errors(include_url=False)]
+        findings += [_finding(item, data) for item in remaining.errors(include_url=False)]
     topology = made_whole(mended, context)
     return findings + (list(mended.believed(broken_rules(topology))) if topology else [])
 
 
-def _finding(error: Any) -> Finding:
+def _finding(error: Any, data: Any) -> Finding:
     """Pydantic's error in our words."""
-    path: Path = tuple(error["loc"])
-    if path and path[-1] == "[key]":
-        path = path[:-1]
+    path = plain(error["loc"])
     context = error.get("ctx") or {}
     if error["type"] in _CODES:
         return Finding(_CODES[error["type"]], path, error["msg"], context["expected"], context["hint"])
     key = str(path[-1]) if path else "the file"
     match error["type"]:
         case "extra_forbidden":
-            known = known_keys(path[:-1])
+            known = known_keys(path[:-1], data)
             if not known:
                 return Finding(Code.UNKNOWN_KEY, path, f"`{key}` means nothing here", "no keys at all")
             return Finding(
@@ -115,6 +114,17 @@ def _finding(error: Any) -> Finding:
         case "missing":
             above = f"`{path[-2]}`" if len(path) > 1 else "the file"
             return Finding(Code.MISSING_KEY, path, f"`{key}` is missing in {above}", f"`{key}: …`")
+        case "union_tag_not_found":
+            kinds = ", ".join(CONNECTION_TYPES)
+            return Finding(Code.MISSING_KEY, (*path, "type"), f"`type` is missing in `{key}`", kinds)
+        case "union_tag_invalid":
+            return Finding(
+                Code.VALUE,
+                (*path, "type"),
+                f"`{key}` is of no type that there is",
+                ", ".join(CONNECTION_TYPES),
+                did_you_mean(str(error["input"]["type"]), CONNECTION_TYPES),
+            )
         case "model_type" | "dict_type":
             return Finding(Code.VALUE, path, f"`{key}` holds no mapping", "`name: value` lines, indented")
         case "tuple_type":

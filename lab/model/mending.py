@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from lab.model.codes import Code, Finding, Path, did_you_mean
 from lab.model.topology import Topology
+from lab.model.topology_connections import TAG
 from lab.model.types import VSID_MAX
 
 MAX_ROUNDS = 10
@@ -30,10 +31,14 @@ ABOUT_ABSENCE = frozenset(
         Code.RESERVATION,
         Code.NEXT_HOP,
         Code.ACL_RULE,
+        Code.CONNECTION,
+        Code.GRE_VIPS,
     }
 )
 """Findings that may only mean that something was taken away."""
-ABOUT_FABRIC = frozenset({Code.PROVIDER_ADDRESS})
+ABOUT_FABRIC = frozenset(
+    {Code.PROVIDER_ADDRESS, Code.GRE_VIPS, Code.PUBLIC_ADDRESS, Code.WAN, Code.WAN_OVERLAP}
+)
 """Findings outside the fabric that may only mean that the fabric is not the file's."""
 STOCK_FABRIC = {
     "management": {"prefix": "198.18.0.0/18"},
@@ -78,7 +83,7 @@ def renamed(data: dict[str, Any], unknown: Iterable[Path]) -> Mended:
     for path in unknown:
         above = _get(mended.data, path[:-1])
         value = above.pop(path[-1])
-        meant = _nearest(str(path[-1]), path[:-1])
+        meant = _nearest(str(path[-1]), path[:-1], data)
         if meant is not None:
             above.setdefault(meant, value)
     return mended
@@ -90,15 +95,22 @@ def made_whole(mended: Mended, context: dict[str, Any]) -> Topology | None:
         try:
             return Topology.model_validate(mended.data, context=context)
         except ValidationError as error:
-            paths = [tuple(part for part in item["loc"] if part != "[key]") for item in error.errors()]
+            paths = [plain(item["loc"]) for item in error.errors()]
             if not all(_mend(mended, path) for path in paths):
                 return None
     return None
 
 
-def known_keys(path: Path) -> list[str]:
-    """The keys that the mapping at a path may have."""
-    model = _model_at(Topology, path)
+def plain(location: tuple[str | int, ...]) -> Path:
+    """Where something stands in the document, of where Pydantic says that it does."""
+    return tuple(
+        part for part in location if part != "[key]" and not (isinstance(part, str) and part.startswith(TAG))
+    )
+
+
+def known_keys(path: Path, data: Any) -> list[str]:
+    """The keys that the mapping at a path of a document may have."""
+    model = _model_at(Topology, path, data)
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
@@ -127,7 +139,7 @@ def _take_away(mended: Mended, path: Path) -> bool:
     for length in range(len(path), 0, -1):
         place, key = path[: length - 1], path[length - 1]
         above = _get(mended.data, place)
-        model = _model_at(Topology, place)
+        model = _model_at(Topology, place, mended.data)
         if model is not None and any(
             field.is_required() for name, field in model.model_fields.items() if (field.alias or name) == key
         ):
@@ -150,27 +162,38 @@ def _get(data: Any, path: Path) -> Any:
     return data
 
 
-def _nearest(key: str, path: Path) -> str | None:
-    hint = did_you_mean(key, known_keys(path))
+def _nearest(key: str, path: Path, data: Any) -> str | None:
+    hint = did_you_mean(key, known_keys(path, data))
     return hint.split("`")[1] if hint.startswith("did you mean") else None
 
 
-def _model_at(annotation: Any, path: Path) -> type[BaseModel] | None:
-    """The model that describes what stands at a path below an annotation."""
+def _model_at(annotation: Any, path: Path, data: Any) -> type[BaseModel] | None:
+    """The model that describes what stands at a path below an annotation.
+
+    Parameters:
+        annotation: of the field.
+        path: from there.
+        data: what stands in the field: it says which of several models is meant.
+    """
     while typing.get_origin(annotation) is typing.Annotated:
         annotation = typing.get_args(annotation)[0]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (types.UnionType, typing.Union):
-        return next((found for a in arguments if (found := _model_at(a, path)) is not None), None)
+        chosen = [a for a in arguments if _tagged(a) in (None, f"{TAG}{_get(data, ('type',))}")]
+        return next((found for a in chosen if (found := _model_at(a, path, data)) is not None), None)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if not path:
             return annotation
         for name, field_info in annotation.model_fields.items():
             if (field_info.alias or name) == path[0]:
-                return _model_at(field_info.annotation, path[1:])
+                return _model_at(field_info.annotation, path[1:], _get(data, path[:1]))
         return None
-    if path and origin is dict:
-        return _model_at(arguments[1], path[1:])
-    if path and origin is tuple:
-        return _model_at(arguments[0], path[1:])
+    if path and origin in (dict, tuple):
+        return _model_at(arguments[1 if origin is dict else 0], path[1:], _get(data, path[:1]))
     return None
+
+
+def _tagged(annotation: Any) -> str | None:
+    """The mark of a member of a union whose members are told apart."""
+    metadata = typing.get_args(annotation)[1:] if typing.get_origin(annotation) is typing.Annotated else ()
+    return next((item.tag for item in metadata if isinstance(item, Tag)), None)

@@ -29,6 +29,11 @@ def compartment_of(prefix: IPv4Network) -> IPv4Address:
     return prefix.network_address + 2
 
 
+def gre_vip_of(gre_vips: IPv4Network, gateway: int) -> IPv4Address:
+    """A gateway's GRE VIP, by its number from 0: the Network Controller gives the lowest that is free."""
+    return gre_vips.network_address + 1 + gateway
+
+
 def host_count(prefix: IPv4Network) -> int:
     """How many addresses of a network a node can have; the router's is one of them."""
     return prefix.num_addresses - 2

@@ -24,6 +24,7 @@ from lab.model.types import (
     Kbps,
     Mac,
     Mbps,
+    Metric,
     Name,
     NextHop,
     Port,
@@ -32,6 +33,8 @@ from lab.model.types import (
     Prefix,
     Priority,
     RoutePrefix,
+    SocketAddress,
+    Vlan,
     Vsid,
     Word,
 )
@@ -56,6 +59,9 @@ _WORDS: tuple[tuple[Any, str], ...] = (
     (Asn, "private AS number"),
     (Kbps, "kbit/s"),
     (Port, "port"),
+    (SocketAddress, "address, or address:port"),
+    (Vlan, "1 … 4094"),
+    (Metric, "1 … 9999"),
     (Vsid, "4096 … 16777214"),
     (Word, "text"),
     (spec.Flag, "true or false"),
@@ -80,11 +86,19 @@ Made by `python -m lab.model.schema` from `lab/model/topology.py`; do not edit.
 - The first address of every network is its router's: on the fabric the router node's, in a virtual subnet the
   distributed router's, in a site the site's own.
 - Management addresses are given out in the order of the file: controller, hosts, gateways. Front-end
-  addresses: the gateways, skipping the VIP. Provider addresses are the Network Controller's to give, out of
-  the pool.
+  addresses: the gateways, skipping the VIP and whatever else the file gives away. Provider addresses are the
+  Network Controller's to give, out of the pool.
 - A tenant's compartment on the gateway has the second address of the gateway subnet.
 - Nodes have no IPv6, but for VMs in IPv6 subnets: one static address, no duplicate address detection, no
   router advertisements. Each subnet has one address family.
+- A site's connection says what its router is: by `ipsec` a customer's on the internet, by `gre` or `l3` an
+  edge in the datacenter. A GRE edge whose `wan` is in the front-end network stands on it, others on the
+  internet; an L3 edge stands in its connection's VLAN.
+- The gateways' GRE addresses are the first of `gre-vips`, in the order of the file.
+- Two sites of one tenant may have one network and AS number if their connections differ in `metric`: the
+  lowest that is up is taken.
+- Where a tenant has more than IPsec, the gateways announce VIP, GRE VIPs and the tenants' public addresses to
+  the top-of-rack router by BGP.
 - Partner appliances stand on the provider network with the address that the file gives them, outside the
   pool.
 - Between tenants everything may overlap: subnets, addresses, MAC addresses. Inside a VM network nothing may.
@@ -139,8 +153,10 @@ def _row(name: str, field: FieldInfo, hint: Any) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
-    empty = field.default is None or field.default in ({}, (), "")
-    return "" if empty else f"`{str(field.default).lower()}`"
+    empty = isinstance(field.default, Spec | None) or field.default in ({}, (), "")
+    if empty:
+        return ""
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
 
 def _word(hint: Any) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.model import wiring
+from lab.model.attachment import free_front_end
 from lab.model.check import (
     Check,
     DnsCheck,
@@ -21,6 +22,7 @@ from lab.model.check import (
     TracerouteCheck,
 )
 from lab.model.defaults import routing_domain
+from lab.model.edges import announced
 from lab.model.lab import Fabric, Gateway, Host, Lab, Segment
 from lab.model.networks import hosts_of, router_of
 from lab.model.resolve_tenant import resolve_tenant
@@ -37,9 +39,7 @@ def resolve(topology: Topology) -> Lab:
     management = hosts_of(topology.fabric.management.prefix)
     next(management)  # the router's
     fabric = _fabric(topology, controller_address=next(management))
-    front_end = (
-        a for a in hosts_of(fabric.front_end.prefix) if a not in (fabric.front_end.router, fabric.vip)
-    )
+    front_end = free_front_end(topology)
     hosts = tuple(
         Host(name, next(management), spec.uplinks, spec.team or DEFAULT_TEAM, spec.uplink_mbps)
         for name, spec in topology.hosts.items()
@@ -82,6 +82,10 @@ def _fabric(topology: Topology, controller_address: IPv4Address) -> Fabric:
         encapsulation=spec.provider.encapsulation,
         dscp=spec.provider.dscp,
         external_router=spec.provider.router == "external",
+        gre_vips=spec.front_end.gre_vips,
+        asn=spec.front_end.asn,
+        gateway_asn=spec.front_end.gateway_asn,
+        announced=announced(topology),
     )
 
 

@@ -6,11 +6,11 @@ from ipaddress import IPv4Network
 
 from lab.model.defaults import default_mac, priority_of, routing_domain
 from lab.model.networks import compartment_of, router_of
+from lab.model.resolve_connections import resolve_connection
 from lab.model.tenants import (
     AccessControlList,
     AclRule,
     Appliance,
-    Connection,
     Qos,
     Subnet,
     Tenant,
@@ -105,17 +105,6 @@ def _tenant_gateway(topology: Topology, tenant: TenantSpec) -> TenantGateway | N
         asn=tenant.gateway.asn,
         hold_time_s=tenant.gateway.hold_time_s,
         connections=tuple(
-            Connection(
-                name=name,
-                type=spec.type,
-                site=spec.site,
-                peer=topology.sites[spec.site].wan.ip,
-                shared_secret=spec.shared_secret,
-                bgp_peer=router_of(topology.sites[spec.site].lan.prefix),
-                bgp_peer_asn=topology.sites[spec.site].asn,
-                outbound_kbps=spec.outbound_kbps,
-                inbound_kbps=spec.inbound_kbps,
-            )
-            for name, spec in tenant.gateway.connections.items()
+            resolve_connection(topology, name, spec) for name, spec in tenant.gateway.connections.items()
         ),
     )

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from lab.model.connections import Connection
+
 if TYPE_CHECKING:
     from lab.model.types import IpAddress, IpNetwork, PortRange
 
@@ -119,28 +121,6 @@ class AccessControlList:
 
     name: str
     rules: tuple[AclRule, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A site-to-site connection of a tenant.
-
-    Attributes:
-        peer: the site's public address.
-        bgp_peer: the site's BGP router; also the /32 that the connection routes statically.
-        bgp_peer_asn: the site's AS number.
-        outbound_kbps, inbound_kbps: bandwidth for each direction.
-    """
-
-    name: str
-    type: str
-    site: str
-    peer: IPv4Address
-    shared_secret: str
-    bgp_peer: IPv4Address
-    bgp_peer_asn: int
-    outbound_kbps: int
-    inbound_kbps: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,16 @@ class ServerSpec(Machine):
 
 
 class SiteSpec(Spec):
-    """A customer's own site: a router with IPsec and BGP, and servers behind it."""
+    """A customer's own site: a router with BGP, and servers behind it.
+
+    Its connection says what the router is: by IPsec, a customer's on the internet; by GRE, an edge router of
+    the datacenter or, on the internet, of an MPLS provider; by L3 forwarding, an edge in the tenant's VLAN.
+    """
 
     wan: Interface = Field(
-        description="Public address with prefix length; the internet takes another one of it."
+        description="Address with prefix length. Public: the internet takes another one of that network. A "
+        "GRE edge may have one of the front-end network; an L3 edge has one of the tenant's VLAN, which may "
+        "be another tenant's as well."
     )
     lan: Lan = Field(description="The site's own network.")
     asn: Asn = Field(description="AS number of the site's BGP router.")

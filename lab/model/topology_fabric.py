@@ -11,6 +11,7 @@ from lab.model.types import (
     NVGRE_BYTES,
     VM_MTU,
     Address,
+    Asn,
     Kbps,
     Mbps,
     Name,
@@ -58,7 +59,17 @@ class ProviderNetwork(Network):
 class FrontEnd(Network):
     """The front-end network: where the gateways meet the internet."""
 
-    vip: Address = Field(description="The public address that all tenants' connections share.")
+    vip: Address = Field(description="The public address that all tenants' IPsec connections share.")
+    gre_vips: Prefix | None = Field(
+        default=None,
+        description="Part of the network that the Network Controller gives each gateway a GRE address of.",
+    )
+    asn: Asn = Field(
+        default=65_000, description="AS number of the top-of-rack router, which learns public addresses."
+    )
+    gateway_asn: Asn = Field(
+        default=65_001, description="AS number of the gateways, which announce their public addresses."
+    )
 
 
 class FabricSpec(Spec):

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, Strict, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, Strict, ValidationInfo, field_validator
 
 from lab.model.codes import Code
 from lab.model.spec import Flag, Spec, Text
+from lab.model.topology_connections import ConnectionSpec
 from lab.model.types import (
     Address,
     Asn,
     CustomerAddress,
     CustomerPrefix,
     Guid,
-    Kbps,
     Mac,
     Mbps,
     Name,
@@ -28,9 +28,6 @@ from lab.model.types import (
     Word,
     refusal,
 )
-
-S2S_DEFAULT_KBPS = 5120
-"""Microsoft's default of a site-to-site connection, each direction (Windows Server 2012 R2)."""
 
 
 class Machine(Spec):
@@ -143,18 +140,6 @@ class SubnetSpec(Spec):
         description="User-defined routes: prefix: customer address of an appliance that forwards, "
         "or `none`, which drops.",
     )
-
-
-class ConnectionSpec(Spec):
-    """A connection of a VM network to the outside."""
-
-    type: Literal["ipsec"] = Field(description="`ipsec`: IKEv2 site-to-site with a pre-shared key.")
-    site: Name = Field(description="The site at the other end.")
-    shared_secret: Annotated[str, StringConstraints(min_length=8, max_length=128)] = Field(
-        description="IKE pre-shared key."
-    )
-    outbound_kbps: Kbps = Field(default=S2S_DEFAULT_KBPS, description="Towards the site, in kbit/s.")
-    inbound_kbps: Kbps = Field(default=S2S_DEFAULT_KBPS, description="From the site, in kbit/s.")
 
 
 class TenantGatewaySpec(Spec):

@@ -51,6 +51,13 @@ class PortRange(NamedTuple):
     last: int
 
 
+class Socket(NamedTuple):
+    """Where a service is; `port` None: the one that it is asked for at."""
+
+    address: IPv4Address
+    port: int | None
+
+
 def refusal(code: Code, message: str, expected: str, hint: str = "") -> PydanticCustomError:
     """A validation error that carries one of our codes."""
     shown = message.replace("{", "{{").replace("}", "}}")
@@ -144,6 +151,14 @@ def _port_range(value: Any) -> PortRange:
     if not first <= last <= LAST_PORT:
         raise refusal(Code.VALUE, f"`{value}` is no range of ports", expected)
     return PortRange(first, last)
+
+
+def _socket(value: Any) -> Socket:
+    expected = "a customer address, and where it is another one the port: 10.0.0.4, 10.0.0.4:80"
+    address, colon, port = _text(value, Code.ADDRESS, expected).partition(":")
+    if colon and (not re.fullmatch(r"\d{1,5}", port) or not 1 <= int(port) <= LAST_PORT):
+        raise refusal(Code.VALUE, f"`{value}` ends in no port", expected)
+    return Socket(_address(address), int(port) if colon else None)
 
 
 def _interface(value: Any) -> IPv4Interface:
@@ -253,6 +268,7 @@ Ports = Annotated[
     ),
 ]
 Interface = Annotated[IPv4Interface, BeforeValidator(_interface), _schema(rf"{_IPV4}/{_length(32)}")]
+SocketAddress = Annotated[Socket, BeforeValidator(_socket), _schema(rf"{_IPV4}(:\d{{1,5}})?")]
 Mac = Annotated[str, BeforeValidator(_mac), _schema(r"[0-9A-Fa-f]{2}([-:]?[0-9A-Fa-f]{2}){5}")]
 Guid = Annotated[
     str, BeforeValidator(_guid), _schema(r"\{?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?")
@@ -276,6 +292,12 @@ Mbps = Annotated[int, Strict(), Field(ge=1, le=4_000_000)]
 Pps = Annotated[int, Strict(), Field(ge=1, le=10_000_000)]
 Priority = Annotated[int, Strict(), Field(ge=MIN_PRIORITY, le=MAX_PRIORITY)]
 Port = Annotated[int, Strict(), Field(ge=1, le=LAST_PORT)]
+Vlan = Annotated[int, Strict(), Field(ge=1, le=4094)]
+GreKey = Annotated[int, Strict(), Field(ge=0, le=4_294_967_295)]
+Metric = Annotated[int, Strict(), Field(ge=1, le=9999)]
+LifetimeSeconds = Annotated[int, Strict(), Field(ge=10, le=4_294_967_295)]
+LifetimeKilobytes = Annotated[int, Strict(), Field(ge=1024, le=4_294_967_295)]
+Count = Annotated[int, Strict(), Field(ge=0, le=4_294_967_295)]
 
 
 def empty_as_mapping(model: type[BaseModel]) -> BeforeValidator:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface
 
-from lab.model import machines
+from lab.model import edges, machines
+from lab.model.attachment import internet_sites, is_edge
+from lab.model.connections import Ipsec
 from lab.model.lab import (
     Bridge,
     Fabric,
@@ -36,7 +38,6 @@ from lab.model.topology import SiteSpec, Topology
 from lab.model.types import VM_MTU
 from lab.southbound.identity import port_alias
 
-LAN_BRIDGE = "lan0"
 UPLINKS = ("pa0", "pa1")
 """A node's links to the provider network, by number."""
 UPLINK_PORTS = ("p-", "p2-")
@@ -60,6 +61,7 @@ def links(parts: Parts) -> tuple[Link, ...]:
         *_management_links(parts),
         *_provider_links(parts),
         *_front_end_links(parts),
+        *edges.links(parts.topology, parts.fabric),
         *_internet_links(parts),
         *_vm_links(parts),
         *_lan_links(parts),
@@ -103,7 +105,7 @@ def _front_end_links(parts: Parts) -> Iterator[Link]:
 def _internet_links(parts: Parts) -> Iterator[Link]:
     fabric = parts.fabric
     yield Link(LinkEnd(fabric.router, "inet0", VM_MTU), LinkEnd(fabric.internet, "tor0", VM_MTU))
-    for site in parts.topology.sites:
+    for site in internet_sites(parts.topology):
         yield Link(
             LinkEnd(fabric.internet, interface_name("s-", site), VM_MTU),
             LinkEnd(site, "wan0", VM_MTU),
@@ -124,7 +126,7 @@ def _lan_links(parts: Parts) -> Iterator[Link]:
     for site, spec in parts.topology.sites.items():
         for server in spec.servers:
             yield Link(
-                LinkEnd(site, interface_name("l-", server), VM_MTU, bridge=LAN_BRIDGE),
+                LinkEnd(site, interface_name("l-", server), VM_MTU, bridge=edges.LAN_BRIDGE),
                 LinkEnd(server, "eth0", VM_MTU),
             )
 
@@ -137,7 +139,7 @@ def nodes(parts: Parts) -> Mapping[str, Node]:
         _internet(parts),
         *(_host(parts, host) for host in parts.hosts),
         *(_gateway(parts, gateway, index) for index, gateway in enumerate(parts.gateways)),
-        *(_site(parts, name, spec) for name, spec in parts.topology.sites.items()),
+        *_sites(parts),
         *machines.vms(parts.topology, parts.tenants),
         *machines.appliances(parts.topology, parts.fabric, parts.tenants),
         *machines.servers(parts.topology),
@@ -188,6 +190,7 @@ def _router(parts: Parts) -> Node:
             "net.ipv4.conf.inet0.forwarding": "1",
             **NO_IPV6,
         },
+        router=edges.router_config(fabric, parts.gateways, parts.tenants),
     )
 
 
@@ -196,7 +199,7 @@ def _internet(parts: Parts) -> Node:
     transit = parts.topology.fabric.transit.prefix
     uplinks = (
         InterfaceAddress(interface_name("s-", site), with_prefix(other_host(spec.wan), spec.wan.network))
-        for site, spec in parts.topology.sites.items()
+        for site, spec in internet_sites(parts.topology).items()
     )
     return Node(
         name=parts.fabric.internet,
@@ -242,14 +245,21 @@ def _gateway(parts: Parts, gateway: Gateway, index: int) -> Node:
     )
 
 
+def _sites(parts: Parts) -> Iterator[Node]:
+    """All sites in the order of the file, edges among them."""
+    made = {node.name: node for node in edges.nodes(parts.topology, parts.fabric, parts.tenants)}
+    for name, spec in parts.topology.sites.items():
+        yield made[name] if is_edge(parts.topology, name) else _site(parts, name, spec)
+
+
 def _site(parts: Parts, name: str, spec: SiteSpec) -> Node:
     router = router_of(spec.lan.prefix)
     return Node(
         name=name,
         kind=NodeKind.SITE,
         image="fabric",
-        bridges=(Bridge(LAN_BRIDGE, VM_MTU),),
-        addresses=(on_network(LAN_BRIDGE, router, spec.lan.prefix), InterfaceAddress("wan0", spec.wan)),
+        bridges=(Bridge(edges.LAN_BRIDGE, VM_MTU),),
+        addresses=(on_network(edges.LAN_BRIDGE, router, spec.lan.prefix), InterfaceAddress("wan0", spec.wan)),
         routes=(Route(DEFAULT_ROUTE, other_host(spec.wan)),),
         sysctls=SITE,
         interface_sysctls=NO_IPV6,
@@ -261,18 +271,19 @@ def _site_config(parts: Parts, name: str, spec: SiteSpec) -> SiteConfig | None:
     for tenant in parts.tenants:
         gateway = tenant.gateway
         for connection in gateway.connections if gateway else ():
-            if gateway and connection.site == name:
+            end, kind = connection.site, connection.kind
+            if gateway and end is not None and end.name == name and isinstance(kind, Ipsec):
                 return SiteConfig(
                     name=name,
                     lan_prefix=str(spec.lan.prefix),
-                    lan_router=str(connection.bgp_peer),
-                    wan_address=str(connection.peer),
+                    lan_router=str(end.bgp_peer),
+                    wan_address=str(end.peer),
                     vip=str(parts.fabric.vip),
-                    shared_secret=connection.shared_secret,
+                    shared_secret=kind.shared_secret,
                     local_asn=spec.asn,
                     peer_asn=gateway.asn,
                     compartment_address=str(gateway.address),
-                    router_id=str(connection.bgp_peer),
+                    router_id=str(end.bgp_peer),
                     hold_time_s=gateway.hold_time_s,
                 )
     return None

@@ -16,7 +16,8 @@ from pathlib import Path
 from lab.ipsec.esp import detect_backend
 from lab.ipsec.strongswan import render
 from lab.model.lab import SiteConfig
-from lab.onprem.config import TUNNEL_DEVICE, Paths, charon_config, exabgp_config, exabgp_environment
+from lab.onprem.config import TUNNEL_DEVICE, Paths, charon_config
+from lab.speaker.run import become_exabgp
 
 log = logging.getLogger("lab.onprem")
 
@@ -33,12 +34,7 @@ def exabgp(paths: Paths) -> None:
     """Become ExaBGP."""
     site = SiteConfig.load(paths.site)
     command = [sys.executable, "-m", "lab.onprem", *_arguments(paths), "routes"]
-    _write(paths.exabgp, exabgp_config(site, command))
-    os.execve(
-        sys.executable,
-        [sys.executable, "-m", "exabgp", "server", str(paths.exabgp)],
-        os.environ | exabgp_environment(site),
-    )
+    become_exabgp(site, paths.exabgp, command)
 
 
 def run(paths: Paths) -> None:
@@ -55,7 +51,7 @@ def routes(paths: Paths) -> None:
     """ExaBGP's child: its lines on stdin become kernel routes."""
     from pyroute2 import IPRoute
 
-    from lab.onprem.routes import KernelRoutes, follow
+    from lab.speaker.routes import KernelRoutes, follow
 
     with IPRoute() as kernel:
         follow(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,62 +74,3 @@ def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
         dpd_delay_s=Timers().dpd_delay_s,
         if_id=XFRM_IF_ID if backend is EspBackend.KERNEL else 0,
     )
-
-
-def exabgp_config(site: SiteConfig, routes_command: Sequence[str]) -> str:
-    """exabgp.conf: one neighbour, the tenant's compartment; the site offers its LAN.
-
-    The site waits to be called: the compartment tries every second, while ExaBGP would fall back to ever
-    longer pauses for as long as the tunnel is not yet there.
-
-    Parameters:
-        routes_command: the program that receives what the neighbour offers, as lines of JSON.
-    """
-    return f"""\
-process routes {{
-    run {shlex.join(routes_command)};
-    encoder json;
-}}
-
-neighbor {site.compartment_address} {{
-    router-id {site.router_id};
-    local-address {site.lan_router};
-    local-as {site.local_asn};
-    peer-as {site.peer_asn};
-    hold-time {site.hold_time_s};
-    passive true;
-
-    family {{
-        ipv4 unicast;
-    }}
-
-    static {{
-        route {site.lan_prefix} next-hop self;
-    }}
-
-    api {{
-        processes [ routes ];
-        neighbor-changes;
-        receive {{
-            parsed;
-            update;
-        }}
-    }}
-}}
-"""
-
-
-def exabgp_environment(site: SiteConfig) -> dict[str, str]:
-    """For a process that is root in its own container, and whose only peer is known."""
-    return {
-        "exabgp_daemon_user": "root",
-        "exabgp_daemon_drop": "false",
-        # No named pipes: nobody speaks to this ExaBGP but the program of its configuration.
-        "exabgp_api_cli": "false",
-        "exabgp_api_ack": "false",
-        "exabgp_log_destination": "stdout",
-        "exabgp_log_level": "INFO",
-        "exabgp_bgp_openwait": "5",
-        "exabgp_tcp_bind": site.lan_router,
-        "exabgp_tcp_port": "179",
-    }

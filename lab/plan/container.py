@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from lab.model.edge import EDGE_PATH
 from lab.model.lab import SITE_PATH, Lab, Node
+from lab.model.router import ROUTER_PATH
 from lab.plan import marks
-from lab.plan.kinds import KINDS
+from lab.plan.kinds import properties_of
 from lab.southbound.identity import IDENTITY_PATH, NodeIdentity
 
 KIND_VARIABLE = "HNVLAB_KIND"
@@ -92,7 +94,7 @@ def container_spec(lab: Lab, node: Node, materials: Materials) -> ContainerSpec:
     Raises:
         KeyError: the materials lack the digest of one of the node's files.
     """
-    kind = KINDS[node.kind]
+    kind = properties_of(node)
     texts: dict[str, str] = {}
     environment = dict(node.environment)
     if kind.fabric:
@@ -101,6 +103,10 @@ def container_spec(lab: Lab, node: Node, materials: Materials) -> ContainerSpec:
         environment[KIND_VARIABLE] = node.kind.value
     if node.site is not None:
         texts[str(SITE_PATH)] = node.site.to_json()
+    if node.edge is not None:
+        texts[str(EDGE_PATH)] = node.edge.to_json()
+    if node.router is not None:
+        texts[str(ROUTER_PATH)] = node.router.to_json()
     spec = ContainerSpec(
         name=marks.container_name(lab.name, node.name),
         node=node.name,

@@ -6,10 +6,10 @@ Docker's default capabilities stay (among them CHOWN, SETUID, NET_BIND_SERVICE);
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from lab.model.lab import NodeKind
+from lab.model.lab import Node, NodeKind
 from lab.southbound.identity import NORTHBOUND_PORT
 
 UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined")
@@ -59,9 +59,24 @@ KINDS: Mapping[NodeKind, KindProperties] = MappingProxyType(
             tls=True,
         ),
         NodeKind.SITE: KindProperties(capabilities=("NET_ADMIN", "NET_RAW"), devices=(TUN,)),
+        NodeKind.EDGE: KindProperties(capabilities=("NET_ADMIN",)),
         NodeKind.VM: KindProperties(capabilities=("NET_RAW",), fabric=False),
         NodeKind.SERVER: KindProperties(capabilities=("NET_RAW",), fabric=False),
         # A partner's own program speaks GRE or UDP by raw socket.
         NodeKind.APPLIANCE: KindProperties(capabilities=("NET_RAW",), fabric=False),
     }
 )
+
+
+def properties_of(node: Node) -> KindProperties:
+    """What the container of one node needs.
+
+    An edge with a GRE tunnel, and a router that has access ports of VLANs, may have to load eBPF for them:
+    not every kernel has devices for either.
+    """
+    kind = KINDS[node.kind]
+    tunnel = node.edge is not None and node.edge.gre_key is not None
+    vlans = node.router is not None and bool(node.router.access_ports)
+    if not (tunnel or vlans):
+        return kind
+    return replace(kind, capabilities=(*kind.capabilities, "SYS_ADMIN"), security_options=UNCONFINED)

@@ -8,8 +8,9 @@ from typing import Any
 
 from lab.ipsec.esp import EspBackend
 from lab.model.lab import SiteConfig
-from lab.onprem.config import exabgp_config, tunnel
-from lab.onprem.routes import updated
+from lab.onprem.config import tunnel
+from lab.speaker.config import exabgp_config
+from lab.speaker.routes import updated
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "gateway"
 SITE = SiteConfig(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+from lab.model.attachment import taken_front_end
 from lab.model.codes import Code, Finding, Path
 from lab.model.networks import host_count, router_of, unusable
 from lab.model.topology import Topology
@@ -82,7 +83,7 @@ def room_for_nodes(topology: Topology) -> Iterator[Finding]:
             2 + len(topology.hosts) + gateways,
             "router, controller, hosts, gateways",
         ),
-        ("front-end", fabric.front_end.prefix, 2 + gateways, "router, VIP, gateways"),
+        ("front-end", fabric.front_end.prefix, *_on_front_end(topology)),
     )
     for name, prefix, need, who in needs:
         if host_count(prefix) < need:
@@ -93,6 +94,22 @@ def room_for_nodes(topology: Topology) -> Iterator[Finding]:
                 f"{prefix} has {host_count(prefix)} addresses",
                 f"{need} of them: {who}",
             )
+
+
+def _on_front_end(topology: Topology) -> tuple[int, str]:
+    """How many addresses of the front-end network are needed, and by whom."""
+    front_end, gateways = topology.fabric.front_end, len(topology.gateways)
+    taken, who = taken_front_end(topology), "router, VIP, gateways"
+    given = sum(address in front_end.prefix for address in taken)
+    # A VIP out of its network is another problem.
+    need = max(given, 2) + gateways
+    if len(taken) > 2:
+        who += ", edges, public addresses of tenants"
+    vips = front_end.gre_vips
+    if vips is not None and vips.subnet_of(front_end.prefix):
+        need += vips.num_addresses - sum(address in vips for address in taken)
+        who += ", GRE VIPs"
+    return need, who
 
 
 def gateway_count(topology: Topology) -> Iterator[Finding]:

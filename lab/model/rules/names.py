@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lab.model.attachment import Attachment, attachment_of
 from lab.model.codes import Code, Finding, Path
 from lab.model.names import interface_name
 from lab.model.topology import Topology
@@ -109,7 +110,10 @@ def _named_interfaces(topology: Topology) -> Iterator[tuple[str, str, str, Path]
         if host.uplinks > 1:
             yield fabric.router, "p2-", name, ("hosts", name)
     for site, site_spec in topology.sites.items():
-        yield fabric.internet, "s-", site, ("sites", site)
+        if attachment_of(topology, site) is Attachment.INTERNET:
+            yield fabric.internet, "s-", site, ("sites", site)
+        else:
+            yield fabric.router, "m-", site, ("sites", site)
         yield from ((site, "l-", name, ("sites", site, "servers", name)) for name in site_spec.servers)
     for tenant, spec in topology.tenants.items():
         yield from ((vm.host, "v-", name, ("tenants", tenant, "vms", name)) for name, vm in spec.vms.items())

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from lab.model.codes import Code, Finding, Path, did_you_mean
 from lab.model.rules.names import nodes
 from lab.model.topology import Topology
+from lab.model.topology_connections import NatConnectionSpec
 
 
 def _reference(kind: str, name: str, known: Collection[str], path: Path) -> Iterator[Finding]:
@@ -41,9 +42,9 @@ def tenant_references(topology: Topology) -> Iterator[Finding]:
         above = ("tenants", name, "gateway")
         yield from _reference("subnet", tenant.gateway.subnet, tenant.subnets, (*above, "subnet"))
         for connection, link in tenant.gateway.connections.items():
-            yield from _reference(
-                "site", link.site, topology.sites, (*above, "connections", connection, "site")
-            )
+            if not isinstance(link, NatConnectionSpec):
+                place = (*above, "connections", connection, "site")
+                yield from _reference("site", link.site, topology.sites, place)
 
 
 def check_references(topology: Topology) -> Iterator[Finding]:

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+from lab.model.attachment import internet_sites, site_connections
 from lab.model.codes import Code, Finding
 from lab.model.networks import unusable
-from lab.model.topology import Topology
+from lab.model.topology import SiteSpec, Topology
+from lab.model.topology_connections import ForwardingConnectionSpec, NatConnectionSpec, SiteConnection
+from lab.model.topology_tenants import TenantSpec
 from lab.model.types import IpNetwork
 
 
 def one_connection_a_site(topology: Topology) -> Iterator[Finding]:
     """Tenants share one VIP and are told apart by the peer's address: a site belongs to one connection."""
     users: dict[str, str] = {}
-    for name, tenant in topology.tenants.items():
-        for connection, spec in (tenant.gateway.connections if tenant.gateway else {}).items():
-            if spec.site in users:
-                yield Finding(
-                    Code.SITE_TWICE,
-                    ("tenants", name, "gateway", "connections", connection, "site"),
-                    f"`{spec.site}` is already the site of {users[spec.site]}",
-                    "one connection for each site: the gateway tells tenants apart by the site's address",
-                )
-            users.setdefault(spec.site, f"{name}/{connection}")
+    for name, connection, spec in site_connections(topology):
+        if spec.site in users:
+            yield Finding(
+                Code.SITE_TWICE,
+                ("tenants", name, "gateway", "connections", connection, "site"),
+                f"`{spec.site}` is already the site of {users[spec.site]}",
+                "one connection for each site: the gateway tells tenants apart by the site's address",
+            )
+        users.setdefault(spec.site, f"{name}/{connection}")
     if users.keys() - topology.sites.keys():
         return  # A mistyped site is reported as such; which one is left over would be a guess.
     for site in topology.sites:
@@ -38,8 +40,8 @@ def one_connection_a_site(topology: Topology) -> Iterator[Finding]:
 
 
 def wan_addresses(topology: Topology) -> Iterator[Finding]:
-    """Each site has a public network of its own with the internet."""
-    for site, spec in topology.sites.items():
+    """Each site on the internet has a public network of its own with it."""
+    for site, spec in internet_sites(topology).items():
         network = spec.wan.network
         reserved = {network.network_address, network.broadcast_address} if network.prefixlen < 31 else set()
         if spec.wan.ip in reserved or network.prefixlen == 32:
@@ -59,7 +61,7 @@ def public_networks_apart(topology: Topology) -> Iterator[Finding]:
     public = {
         ("fabric", "front-end", "prefix"): fabric.front_end.prefix,
         ("fabric", "transit", "prefix"): fabric.transit.prefix,
-    } | {("sites", site, "wan"): spec.wan.network for site, spec in topology.sites.items()}
+    } | {("sites", site, "wan"): spec.wan.network for site, spec in internet_sites(topology).items()}
     for (first, one), (second, other) in combinations(public.items(), 2):
         if second[0] == "sites" and one.overlaps(other):
             yield Finding(
@@ -93,43 +95,68 @@ def lans_apart(topology: Topology) -> Iterator[Finding]:
     front_end = topology.fabric.front_end.prefix
     for site, spec in topology.sites.items():
         for what, other in (
-            ("its own public network", spec.wan.network),
+            ("the network of its own `wan`", spec.wan.network),
             ("the front-end network", front_end),
         ):
             if spec.lan.prefix.overlaps(other):
                 message = f"{spec.lan.prefix} overlaps {what} {other}"
                 yield Finding(Code.LAN_OVERLAP, ("sites", site, "lan", "prefix"), message)
     for name, tenant in topology.tenants.items():
-        inside: dict[str, IpNetwork] = {
-            f"subnet `{subnet}`": spec.prefix for subnet, spec in tenant.subnets.items()
-        }
-        for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
-            if link.site not in topology.sites:
-                continue
-            lan = topology.sites[link.site].lan.prefix
-            for what, taken in inside.items():
-                if lan.overlaps(taken):
-                    yield Finding(
-                        Code.LAN_OVERLAP,
-                        ("sites", link.site, "lan", "prefix"),
-                        f"{lan} of `{link.site}` overlaps {taken} of {what} of tenant `{name}`",
-                        "a tenant's subnets and its sites' networks do not overlap",
-                    )
-            inside[f"site `{link.site}` ({connection})"] = lan
+        yield from _lans_of(topology, name, tenant)
+
+
+def _lans_of(topology: Topology, name: str, tenant: TenantSpec) -> Iterator[Finding]:
+    """A tenant's subnets, its VLANs and the networks of its sites; the same site twice is for failover."""
+    inside: dict[str, IpNetwork] = {
+        f"subnet `{subnet}`": spec.prefix for subnet, spec in tenant.subnets.items()
+    }
+    lans: list[tuple[SiteSpec, SiteConnection]] = []
+    for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
+        if isinstance(link, ForwardingConnectionSpec):
+            inside[f"the VLAN of connection `{connection}`"] = link.address.network
+    for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
+        if isinstance(link, NatConnectionSpec) or link.site not in topology.sites:
+            continue
+        site = topology.sites[link.site]
+        for what, taken in inside.items():
+            if site.lan.prefix.overlaps(taken) and not _twins(site, link, lans):
+                yield Finding(
+                    Code.LAN_OVERLAP,
+                    ("sites", link.site, "lan", "prefix"),
+                    f"{site.lan.prefix} of `{link.site}` overlaps {taken} of {what} of tenant `{name}`",
+                    "a tenant's subnets and its sites' networks do not overlap, but for two sites with one "
+                    "network and AS number, whose connections differ in `metric`",
+                )
+        lans.append((site, link))
+        inside.setdefault(f"site `{link.site}` ({connection})", site.lan.prefix)
+
+
+def _twins(site: SiteSpec, link: SiteConnection, lans: list[tuple[SiteSpec, SiteConnection]]) -> bool:
+    """Whether a site is another way to one network: the route's metric says which of them is taken."""
+    same = [(other, way) for other, way in lans if other.lan.prefix == site.lan.prefix]
+    return bool(same) and all(other.asn == site.asn and way.metric != link.metric for other, way in same)
 
 
 def different_asns(topology: Topology) -> Iterator[Finding]:
-    """Compartment and site speak external BGP."""
-    for name, tenant in topology.tenants.items():
-        for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
-            site = topology.sites.get(link.site)
-            if tenant.gateway and site and site.asn == tenant.gateway.asn:
-                yield Finding(
-                    Code.SAME_ASN,
-                    ("sites", link.site, "asn"),
-                    f"`{link.site}` and tenant `{name}` are both AS {site.asn} (connection `{connection}`)",
-                    "two AS numbers: they speak external BGP",
-                )
+    """Compartment and site speak external BGP, and so do gateways and the top-of-rack router."""
+    for name, connection, link in site_connections(topology):
+        gateway, site = topology.tenants[name].gateway, topology.sites.get(link.site)
+        if gateway and site and site.asn == gateway.asn:
+            yield Finding(
+                Code.SAME_ASN,
+                ("sites", link.site, "asn"),
+                f"`{link.site}` and tenant `{name}` are both AS {site.asn} (connection `{connection}`)",
+                "two AS numbers: they speak external BGP",
+            )
+    front_end = topology.fabric.front_end
+    if front_end.asn == front_end.gateway_asn:
+        yield Finding(
+            Code.SAME_ASN,
+            ("fabric", "front-end"),
+            f"gateways and the top-of-rack router are both AS {front_end.asn}",
+            "two AS numbers: they speak external BGP",
+            "give `asn` or `gateway-asn` another value",
+        )
 
 
 RULES = (

@@ -1,4 +1,4 @@
-"""ExaBGP's messages become kernel routes of the site: into the tunnel, while the neighbour offers them."""
+"""ExaBGP's messages become kernel routes of the site: to the gateway, while the neighbour offers them."""
 
 from __future__ import annotations
 
@@ -51,12 +51,14 @@ class KernelRoutes:
         kernel: netlink, in the site's namespace.
         device: where they lead.
         source: the router's own address on them: it answers traceroute with it.
+        via: next hop on the device; None: the device is a tunnel and needs none.
     """
 
-    def __init__(self, kernel: IPRoute, device: str, source: str) -> None:
+    def __init__(self, kernel: IPRoute, device: str, source: str, via: str | None = None) -> None:
         self._kernel = kernel
         self._device = device
         self._source = source
+        self._way: dict[str, Any] = {"scope": LINK_SCOPE} if via is None else {"gateway": via}
 
     def set(self, prefixes: Iterable[str]) -> None:
         """Exactly these, unless the device is not there: then it is called again when it is.
@@ -84,9 +86,7 @@ class KernelRoutes:
             self._change("replace", prefix, indexes[0])
 
     def _change(self, what: str, prefix: str, index: int) -> None:
-        self._kernel.route(
-            what, dst=prefix, oif=index, proto=BGP_PROTOCOL, scope=LINK_SCOPE, prefsrc=self._source
-        )
+        self._kernel.route(what, dst=prefix, oif=index, proto=BGP_PROTOCOL, prefsrc=self._source, **self._way)
 
 
 def follow(stdin: int, routes: KernelRoutes) -> None:

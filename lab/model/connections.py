@@ -1,0 +1,142 @@
+"""A tenant's connections, resolved, kind by kind. Pure data; only the standard library at run time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.model.types import IpNetwork, PortRange
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRoute:
+    """What a connection leads to; of routes to one prefix the lowest metric wins."""
+
+    prefix: IpNetwork
+    metric: int
+
+
+@dataclass(frozen=True, slots=True)
+class MainMode:
+    """Protection of IKE, in Microsoft's words; lifetime in seconds."""
+
+    dh_group: str
+    encryption: str
+    integrity: str
+    lifetime_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuickMode:
+    """Protection of the traffic, in Microsoft's words; lifetimes in seconds and kilobytes."""
+
+    cipher: str
+    authentication: str
+    pfs: str
+    lifetime_s: int
+    lifetime_kb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ipsec:
+    """IKEv2 with a pre-shared key.
+
+    Attributes:
+        persistent: always up; else called by the first packet.
+        idle_disconnect_s: 0: never.
+        network_outage_s, retries, retry_interval_s: None: the gateway's own.
+    """
+
+    shared_secret: str
+    main_mode: MainMode
+    quick_mode: QuickMode
+    persistent: bool
+    idle_disconnect_s: int
+    network_outage_s: int | None
+    retries: int | None
+    retry_interval_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gre:
+    """A GRE tunnel with a key."""
+
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """A leg in a VLAN; `address` is the compartment's there."""
+
+    vlan: int
+    address: IPv4Interface
+
+
+@dataclass(frozen=True, slots=True)
+class NatMapping:
+    """A port of the public address that leads to a VM.
+
+    Attributes:
+        protocol: "tcp" or "udp".
+        source: who may come in; None: everybody.
+    """
+
+    name: str
+    protocol: str
+    port: int
+    address: IPv4Address
+    internal_port: int
+    source: IpNetwork | None
+
+
+@dataclass(frozen=True, slots=True)
+class Nat:
+    """Translation to a public address; `ports` None: the gateway's own choice."""
+
+    public_address: IPv4Address
+    ports: PortRange | None
+    mappings: tuple[NatMapping, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteEnd:
+    """The far end of a connection to a site.
+
+    Attributes:
+        name: of the site.
+        peer: its router's address towards the gateway: `wan`.
+        lan_prefix: the site's own network, which BGP offers.
+        bgp_peer: its BGP router, which the connection has a static route to.
+        bgp_peer_asn: the site's AS number.
+    """
+
+    name: str
+    peer: IPv4Address
+    lan_prefix: IPv4Network
+    bgp_peer: IPv4Address
+    bgp_peer_asn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What ties a tenant to the outside.
+
+    Attributes:
+        kind: of which kind it is, with what only that kind has.
+        site: None: it leads to no site (NAT).
+        routes: all static routes, the one to the site's BGP router first.
+        outbound_kbps, inbound_kbps: bandwidth for each direction.
+    """
+
+    name: str
+    kind: Ipsec | Gre | Forwarding | Nat
+    site: SiteEnd | None
+    routes: tuple[StaticRoute, ...]
+    outbound_kbps: int
+    inbound_kbps: int
+
+
+EVERYWHERE = IPv4Network("0.0.0.0/0")
+"""What a NAT connection leads to."""

@@ -1,0 +1,91 @@
+"""Connections out of a valid topology."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from lab.model.connections import (
+    EVERYWHERE,
+    Connection,
+    Forwarding,
+    Gre,
+    Ipsec,
+    MainMode,
+    Nat,
+    NatMapping,
+    QuickMode,
+    SiteEnd,
+    StaticRoute,
+)
+from lab.model.networks import router_of
+from lab.model.topology import SiteSpec, Topology
+from lab.model.topology_connections import (
+    DEFAULT_METRIC,
+    ConnectionSpec,
+    ForwardingConnectionSpec,
+    GreConnectionSpec,
+    IpsecConnectionSpec,
+    NatConnectionSpec,
+    SiteConnection,
+)
+
+
+def resolve_connection(topology: Topology, name: str, spec: ConnectionSpec) -> Connection:
+    """Decide everything that a valid topology leaves open of one connection. Pure."""
+    if isinstance(spec, NatConnectionSpec):
+        routes = (StaticRoute(EVERYWHERE, DEFAULT_METRIC),)
+        return Connection(name, _nat(spec), None, routes, spec.outbound_kbps, spec.inbound_kbps)
+    site = topology.sites[spec.site]
+    return Connection(
+        name=name,
+        kind=_kind(spec),
+        site=SiteEnd(spec.site, site.wan.ip, site.lan.prefix, router_of(site.lan.prefix), site.asn),
+        routes=_routes(spec, site),
+        outbound_kbps=spec.outbound_kbps,
+        inbound_kbps=spec.inbound_kbps,
+    )
+
+
+def _routes(spec: SiteConnection, site: SiteSpec) -> tuple[StaticRoute, ...]:
+    """Nobody can announce the way to the announcer: it is the first route."""
+    bgp_peer = IPv4Network(f"{router_of(site.lan.prefix)}/32")
+    given = spec.routes.items()
+    own = StaticRoute(bgp_peer, spec.metric)
+    return (own, *(StaticRoute(prefix, metric) for prefix, metric in given if prefix != bgp_peer))
+
+
+def _kind(spec: SiteConnection) -> Ipsec | Gre | Forwarding:
+    match spec:
+        case GreConnectionSpec():
+            return Gre(spec.key)
+        case ForwardingConnectionSpec():
+            return Forwarding(spec.vlan, spec.address)
+    return _ipsec(spec)
+
+
+def _ipsec(spec: IpsecConnectionSpec) -> Ipsec:
+    main, quick = spec.main_mode, spec.quick_mode
+    return Ipsec(
+        shared_secret=spec.shared_secret,
+        main_mode=MainMode(main.dh_group, main.encryption, main.integrity, main.lifetime_s),
+        quick_mode=QuickMode(
+            quick.cipher, quick.authentication, quick.pfs, quick.lifetime_s, quick.lifetime_kb
+        ),
+        persistent=spec.persistent,
+        idle_disconnect_s=spec.idle_disconnect_s,
+        network_outage_s=spec.network_outage_s,
+        retries=spec.retries,
+        retry_interval_s=spec.retry_interval_s,
+    )
+
+
+def _nat(spec: NatConnectionSpec) -> Nat:
+    return Nat(
+        public_address=spec.public_address,
+        ports=spec.ports,
+        mappings=tuple(
+            # Without another port, the VM listens where the outside knocks (Add-NetNatStaticMapping).
+            NatMapping(name, item.protocol, item.port, item.to.address, item.to.port or item.port, item.from_)
+            for name, item in spec.mappings.items()
+        ),
+    )

@@ -1,0 +1,214 @@
+"""Gateways and what tenants want of them: pools, virtual gateways, connections of every kind, BGP.
+
+Shapes: MS-NCNBI section 3.1.5.17.4 and Microsoft's "Add a virtual gateway to a tenant virtual network".
+Extensions, where the product's gateway is told by cmdlets what its API does not carry: `holdTimeSeconds` of
+BGP peers; `persistent`, `networkOutageSeconds`, `numberOfTries`, `retryIntervalSeconds` of
+ipSecConfiguration; and all of NAT, `natConfiguration`, after New-NetNat and Add-NetNatStaticMapping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from typing import Any
+
+from lab.model.connections import Connection, Forwarding, Gre, Ipsec, Nat, NatMapping, SiteEnd
+from lab.model.lab import Lab
+from lab.model.tenants import Tenant, TenantGateway
+from lab.plan.resources import Resource, body, ref, resource
+
+POOL, VIP, GRE_VIP, BGP_ROUTER = "gateways", "vip", "gre-vip", "bgp"
+CREDENTIAL = "controller"
+
+
+def management(address: IPv4Address) -> dict[str, Any]:
+    """How the Network Controller reaches a node."""
+    return {
+        "managementAddresses": [str(address)],
+        "credential": ref(f"/credentials/{CREDENTIAL}"),
+        "credentialType": "X509CertificateSubjectName",
+    }
+
+
+def gateways(lab: Lab) -> Iterator[Resource]:
+    """The gateways and their pool; of type All where a tenant wants more than IPsec."""
+    fabric = lab.fabric
+    kind = "All" if fabric.announced else "S2sIpSec"
+    addresses: dict[str, Any] = {"publicIPAddresses": [ref(f"/publicIPAddresses/{VIP}")]}
+    if fabric.announced and fabric.gre_vips is not None:
+        subnet = {"addressPrefix": str(fabric.gre_vips), "vlanID": 0, "isPublic": True}
+        yield resource(
+            f"/logicalNetworks/{GRE_VIP}",
+            {"networkVirtualizationEnabled": False, "subnets": [body(GRE_VIP, subnet)]},
+        )
+        addresses["greVipSubnets"] = [ref(f"/logicalNetworks/{GRE_VIP}/subnets/{GRE_VIP}")]
+    yield resource(
+        f"/gatewayPools/{POOL}",
+        {
+            "type": kind,
+            "redundantGatewayCount": 0,
+            "gatewayCapacityKiloBitsPerSecond": min(gateway.capacity_kbps for gateway in lab.gateways),
+            "ipConfiguration": addresses,
+        },
+    )
+    for gateway in lab.gateways:
+        yield resource(f"/virtualServers/{gateway.name}", {"connections": [management(gateway.management)]})
+        properties = {
+            "pool": ref(f"/gatewayPools/{POOL}"),
+            "type": kind,
+            "virtualServer": ref(f"/virtualServers/{gateway.name}"),
+        }
+        if fabric.announced:
+            properties["bgpConfig"] = {
+                "extASNumber": as_number(fabric.gateway_asn),
+                "bgpPeer": [
+                    {
+                        "peerIP": str(fabric.front_end.router),
+                        "peerExtAsNumber": as_number(fabric.asn),
+                    }
+                ],
+            }
+        yield resource(f"/gateways/{gateway.name}", properties)
+
+
+def tenant_gateway(tenant: Tenant, gateway: TenantGateway) -> Iterator[Resource]:
+    """A tenant's virtual gateway, and before it what its connections refer to."""
+    for connection in gateway.connections:
+        match connection.kind:
+            case Forwarding() as leg:
+                name = own(tenant, connection)
+                subnet = {"addressPrefix": str(leg.address.network), "vlanID": leg.vlan, "isPublic": False}
+                yield resource(
+                    f"/logicalNetworks/{name}",
+                    {"networkVirtualizationEnabled": False, "subnets": [body(name, subnet)]},
+                )
+            case Nat() as nat:
+                address = {"ipAddress": str(nat.public_address), "publicIPAllocationMethod": "Static"}
+                yield resource(f"/publicIPAddresses/{own(tenant, connection)}", address)
+    connections = [body(item.name, _connection(tenant, item)) for item in gateway.connections]
+    yield resource(
+        f"/virtualGateways/{tenant.name}",
+        {
+            "gatewayPools": [ref(f"/gatewayPools/{POOL}")],
+            "gatewaySubnets": [ref(f"/virtualNetworks/{tenant.name}/subnets/{gateway.subnet}")],
+            "routingType": "Dynamic",
+            "networkConnections": connections,
+            "bgpRouters": [body(BGP_ROUTER, _bgp_router(gateway))],
+        },
+    )
+
+
+def own(tenant: Tenant, connection: Connection) -> str:
+    """The id of what belongs to one connection. A name holds no dot, so no two ids are the same."""
+    return f"{tenant.name}.{connection.name}"
+
+
+def _bgp_router(gateway: TenantGateway) -> dict[str, Any]:
+    return {
+        "extAsNumber": as_number(gateway.asn),
+        "routerId": str(gateway.address),
+        "routerIP": [str(gateway.address)],
+        "isEnabled": True,
+        "bgpPeers": [body(name, _bgp_peer(site, gateway)) for name, site in _bgp_peers(gateway)],
+    }
+
+
+def _bgp_peers(gateway: TenantGateway) -> Iterator[tuple[str, SiteEnd]]:
+    """Of two sites with one network, the routes' metric says which is spoken to: they are one peer."""
+    seen: set[IPv4Address] = set()
+    for connection in gateway.connections:
+        if connection.site is not None and connection.site.bgp_peer not in seen:
+            seen.add(connection.site.bgp_peer)
+            yield connection.name, connection.site
+
+
+def _bgp_peer(site: SiteEnd, gateway: TenantGateway) -> dict[str, Any]:
+    return {
+        "peerIPAddress": str(site.bgp_peer),
+        "extAsNumber": as_number(site.bgp_peer_asn),
+        "holdTimeSeconds": gateway.hold_time_s,
+    }
+
+
+def _connection(tenant: Tenant, connection: Connection) -> dict[str, Any]:
+    """Without its static route to the BGP peer, the product reports PolicyConfigurationFailure."""
+    routes = [{"destinationPrefix": str(route.prefix), "metric": route.metric} for route in connection.routes]
+    rates = {
+        "outboundKiloBitsPerSecond": connection.outbound_kbps,
+        "inboundKiloBitsPerSecond": connection.inbound_kbps,
+    }
+    destination = {"destinationIPAddress": str(connection.site.peer)} if connection.site else {}
+    match connection.kind:
+        case Ipsec() as ipsec:
+            common = {"connectionType": "IPSec", **rates, **destination, "routes": routes}
+            return {**common, "ipSecConfiguration": _ipsec(ipsec)}
+        case Gre(key):
+            common = {"connectionType": "GRE", **rates, **destination, "routes": routes}
+            return {**common, "greConfiguration": {"greKey": key}}
+        case Forwarding(_, address):
+            name = own(tenant, connection)
+            return {
+                "connectionType": "L3",
+                **rates,
+                "routes": routes,
+                "l3Configuration": {"vlanSubnet": ref(f"/logicalNetworks/{name}/subnets/{name}")},
+                "ipAddresses": [{"ipAddress": str(address.ip), "prefixLength": address.network.prefixlen}],
+                "peerIPAddresses": [str(connection.site.peer)] if connection.site else [],
+            }
+        case Nat() as nat:
+            return {
+                "connectionType": "NAT",
+                **rates,
+                "routes": routes,
+                "natConfiguration": _nat(nat, f"/publicIPAddresses/{own(tenant, connection)}"),
+            }
+
+
+def _ipsec(ipsec: Ipsec) -> dict[str, Any]:
+    main, quick = ipsec.main_mode, ipsec.quick_mode
+    chosen = {
+        "networkOutageSeconds": ipsec.network_outage_s,
+        "numberOfTries": ipsec.retries,
+        "retryIntervalSeconds": ipsec.retry_interval_s,
+        "persistent": None if ipsec.persistent else False,
+    }
+    return {
+        "authenticationMethod": "PSK",
+        "sharedSecret": ipsec.shared_secret,
+        "quickMode": {
+            "perfectForwardSecrecy": quick.pfs,
+            "cipherTransformationConstant": quick.cipher,
+            "authenticationTransformationConstant": quick.authentication,
+            "saLifeTimeSeconds": quick.lifetime_s,
+            "saLifeTimeKiloBytes": quick.lifetime_kb,
+            "idleDisconnectSeconds": ipsec.idle_disconnect_s,
+        },
+        "mainMode": {
+            "diffieHellmanGroup": main.dh_group,
+            "encryptionAlgorithm": main.encryption,
+            "integrityAlgorithm": main.integrity,
+            "saLifeTimeSeconds": main.lifetime_s,
+        },
+        **{name: value for name, value in chosen.items() if value is not None},
+    }
+
+
+def _nat(nat: Nat, address: str) -> dict[str, Any]:
+    ports = {"startPort": nat.ports.first, "endPort": nat.ports.last} if nat.ports else {}
+    rules = [body(mapping.name, _inbound_rule(mapping)) for mapping in nat.mappings]
+    return {"publicIPAddress": ref(address), **ports, "inboundNatRules": rules}
+
+
+def _inbound_rule(mapping: NatMapping) -> dict[str, Any]:
+    rule = {
+        "protocol": mapping.protocol.upper(),
+        "frontendPort": mapping.port,
+        "backendIPAddress": str(mapping.address),
+        "backendPort": mapping.internal_port,
+    }
+    return rule if mapping.source is None else {**rule, "remoteAddressPrefix": str(mapping.source)}
+
+
+def as_number(number: int) -> str:
+    """Microsoft's extAsNumber: the high and the low 16 bits."""
+    return f"{number >> 16}.{number & 0xFFFF}"
