@@ -6,13 +6,13 @@ import asyncio
 import logging
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Protocol
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from gwnode import compartments, frontend, public_addresses
+from gwnode import announcer, compartments, frontend, public_addresses
 from gwnode.bgp.control import BirdError
 from gwnode.bgp.router import router_config
 from gwnode.connections import legs
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 NOT_APPLIED = "HNV-GW-005"
 
 
-_NOT_THE_SWITCHS = ("compartment/", "provider-address/")
+_NOT_THE_SWITCHS = ("compartment/", "provider-address/", "front-end-router")
 """What a gateway has besides its switch follows from the records of these keys."""
 
 
@@ -166,6 +166,30 @@ class GatewayAgent:
             self._remove(name)
         self._remove_connections(wanted)
         self._front_end.apply(connection_legs(wanted.values()))
+        self._announce(wanted, goal)
+
+    def _announce(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
+        """Last: whoever hears of an address may use it at once."""
+        routers = [item.front_end_router for item in goal.values() if item.HasField("front_end_router")]
+        announcer.ensure(
+            self._settings,
+            self._supervisor,
+            next(iter(routers), None),
+            self._own_address(),
+            public_addresses.public_addresses(wanted.values()).keys(),
+        )
+
+    def _own_address(self) -> IPv4Address | None:
+        """The node's own on the front-end network; VIPs have no network."""
+        return next((item.ip for item in self._front_end_addresses() if item.network.prefixlen < 32), None)
+
+    def _front_end_addresses(self) -> list[IPv4Interface]:
+        with IPRoute() as kernel:
+            return [
+                IPv4Interface(f"{item.get('address')}/{item['prefixlen']}")
+                for index in kernel.link_lookup(ifname=self._settings.front_end)
+                for item in kernel.get_addr(index=index, family=2)
+            ]
 
     def _apply_front_end(self, wanted: list[Tenant], networks: Networks) -> None:
         rules = frontend.ruleset(wanted, self._settings.front_end, networks.hidden)
@@ -189,13 +213,8 @@ class GatewayAgent:
             for record in goal.values()
             if record.HasField("provider_address")
         ]
-        with IPRoute() as kernel:
-            front_end = [
-                IPv4Interface(f"{item.get('address')}/{item['prefixlen']}").network
-                for index in kernel.link_lookup(ifname=self._settings.front_end)
-                for item in kernel.get_addr(index=index, family=2)
-            ]
-        return Networks((*provider, self._settings.transit), tuple(front_end))
+        front_end = tuple(item.network for item in self._front_end_addresses())
+        return Networks((*provider, self._settings.transit), front_end)
 
     def _present(self) -> set[str]:
         """Tenants of which anything stands."""
