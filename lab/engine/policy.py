@@ -111,7 +111,7 @@ def missing(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
     ]
     gateways = tuple(gateway.name for gateway in lab.gateways)
     sites = {
-        connection.name: connection.site.name
+        (t.name, connection.name): connection.site.name
         for t in lab.tenants
         if t.gateway
         for connection in t.gateway.connections
@@ -128,7 +128,8 @@ def missing(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
         for link in links:
             # One that is called on demand is as it should be while nobody demands it.
             if link.state != "Connected" and (link.tenant, link.name) not in on_demand:
-                nodes = (*gateways, *(site for name, site in sites.items() if name == link.name))
+                site = sites.get((link.tenant, link.name))
+                nodes = (*gateways, site) if site else gateways
                 reason = f" ({link.error})" if link.error else ""
                 found.append(Missing(nodes, f"{kind} {link.name} of {link.tenant}: {link.state}{reason}"))
     return tuple(found) or _unlearned(api, lab)

@@ -49,6 +49,8 @@ def described(lab: Lab) -> str:
         lines += [f"  file {to} from {os.path.relpath(source, ROOT)}" for to, source in node.files.items()]
         lines += [f"  command {' '.join(node.command)}"] if node.command else []
         lines += [f"  site {node.site.to_json()}"] if node.site else []
+        lines += [f"  edge {node.edge.to_json()}"] if node.edge else []
+        lines += [f"  router {node.router.to_json()}"] if node.router else []
     for link in lab.links:
         ends = (
             f"{end.node}:{end.interface} mtu={end.mtu}"

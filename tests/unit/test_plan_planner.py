@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.model.lab import Lab, NodeKind
-from lab.model.loader import parse_topology
+from lab.model.loader import load, parse_topology
 from lab.model.resolve import resolve
 from lab.plan import marks
 from lab.plan.container import ContainerSpec, Materials, container_spec, files_of
-from lab.plan.kinds import KINDS
+from lab.plan.kinds import KINDS, properties_of
 from lab.plan.observed import Observed, ObservedContainer, ObservedNetwork
 from lab.plan.planner import BUSY_NAME, BusyNameError, plan
 from lab.plan.steps import (
@@ -28,6 +28,7 @@ from lab.plan.steps import (
     waves,
 )
 
+ROOT = Path(__file__).parents[2]
 TEXT = (Path(__file__).parents[1] / "golden" / "topology_small.yml").read_text()
 LAB = resolve(parse_topology(TEXT, "small.yml", Path("/nowhere")))
 MATERIALS = Materials(images={"fabric": "sha256:f", "vm": "sha256:v"}, credentials="one")
@@ -197,6 +198,27 @@ def test_only_what_unpacks_policy_may_administer_the_system() -> None:
     mighty = {kind for kind, properties in KINDS.items() if "SYS_ADMIN" in properties.capabilities}
     assert mighty == {NodeKind.HOST, NodeKind.GATEWAY}
     assert set(KINDS) == set(NodeKind)
+    lab = resolve(load(ROOT / "topologies" / "connections.yml"))
+    also = {
+        name
+        for name, node in lab.nodes.items()
+        if "SYS_ADMIN" in properties_of(node).capabilities and node.kind not in mighty
+    }
+    assert also == {"tor", "blue-mpls", "red-mpls"}, "tunnels and VLANs may need eBPF; no other edge does"
+
+
+def test_what_edges_and_the_router_must_know_stands_in_their_containers() -> None:
+    lab = resolve(load(ROOT / "topologies" / "connections.yml"))
+    materials = Materials(digests=dict.fromkeys(files_of(lab), "d"))
+    texts = {name: container_spec(lab, node, materials).texts for name, node in lab.nodes.items()}
+    assert [name for name in texts if "/etc/hnvlab/edge.json" in texts[name]] == [
+        "blue-mpls",
+        "blue-dc",
+        "red-mpls",
+        "red-dc",
+    ]
+    assert [name for name in texts if "/etc/hnvlab/router.json" in texts[name]] == ["tor"]
+    assert all("/etc/hnvlab/router.json" not in spec.texts for spec in specs().values())
 
 
 def test_the_hash_follows_content_not_place(tmp_path: Path) -> None:
