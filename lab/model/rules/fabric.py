@@ -144,8 +144,8 @@ def room_for_bandwidth(topology: Topology) -> Iterator[Finding]:
             yield Finding(
                 Code.CAPACITY,
                 ("tenants", name, "gateway", "connections"),
-                f"the connections of `{name}` want {wanted} kbit/s, both directions together; the gateway has "
-                f"{free} left",
+                f"the connections of `{name}` want {wanted} kbit/s, both directions together; "
+                f"the gateway has {free} left",
                 "what all tenants' connections want, in a gateway's `capacity-kbps`",
             )
         free -= wanted
