@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
-from collections.abc import Collection, Mapping
-from ipaddress import IPv4Interface, IPv4Network
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Protocol
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from gwnode import compartments, frontend
+from gwnode import announcer, compartments, frontend, public_addresses
 from gwnode.bgp.control import BirdError
+from gwnode.bgp.router import router_config
 from gwnode.connections import legs
 from gwnode.connections.ipsec import CHARON, CharonFiles
-from gwnode.connections.wanted import IpsecDefaults
+from gwnode.connections.wanted import ForwardingEnd, GreEnd, IpsecDefaults
 from gwnode.desired import Tenant, tenants
+from gwnode.nat_front import shared_addresses
 from gwnode.netns import set_sysctl
 from gwnode.nft import Json, replace_table
+from gwnode.public_addresses import nat_legs
 from gwnode.report import report
-from gwnode.runtime import BIRD, BirdFiles, Runtime
+from gwnode.runtime import BIRD, Networks, Runtime, router_files
 from gwnode.services import Supervisor
 from gwnode.settings import Settings
+from lab.datapath.legs import ConnectionLeg, GreLeg, VlanLeg
 from lab.errors import LabError, Problem
 from lab.ipsec.esp import EspBackend
 from lab.southbound import southbound_pb2 as pb
@@ -34,7 +38,7 @@ log = logging.getLogger(__name__)
 NOT_APPLIED = "HNV-GW-005"
 
 
-_NOT_THE_SWITCHS = ("compartment/", "provider-address/")
+_NOT_THE_SWITCHS = ("compartment/", "provider-address/", "front-end-router")
 """What a gateway has besides its switch follows from the records of these keys."""
 
 
@@ -56,6 +60,17 @@ class Endpoint(Protocol):
         """What it has counted, and what of its policy does not work; must not block."""
 
 
+class FrontEnd(Protocol):
+    """The node's front end: GRE tunnels and VLANs."""
+
+    def apply(self, legs: Iterable[ConnectionLeg]) -> object:
+        """Serve exactly these.
+
+        Raises:
+            LabError: it cannot be.
+        """
+
+
 class GatewayAgent:
     """A gateway's `lab.southbound.agent.Agent`.
 
@@ -66,14 +81,18 @@ class GatewayAgent:
         settings: of the node.
         backend: who encrypts ESP here.
         endpoint: the node's WNV filter.
+        front_end: the node's front end.
     """
 
-    def __init__(self, settings: Settings, backend: EspBackend, endpoint: Endpoint) -> None:
+    def __init__(
+        self, settings: Settings, backend: EspBackend, endpoint: Endpoint, front_end: FrontEnd
+    ) -> None:
         self.changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._backend = backend
         self._endpoint = endpoint
+        self._front_end = front_end
         self._supervisor = Supervisor(settings.scan, settings.definitions)
         self._runtimes: dict[str, Runtime] = {}
         self._ruleset: list[Json] | None = None
@@ -121,26 +140,59 @@ class GatewayAgent:
         """All that can be refused is refused before anything is touched."""
         transits = {leg.interface: leg.transit for leg in legs.standing(self._settings) if leg.transit}
         ipsec = IpsecDefaults(self._backend, self._settings.timers)
-        self._reconcile(tenants(goal, transits, self._settings.transit, ipsec), goal)
+        wanted = tenants(goal, transits, self._settings.transit, ipsec)
+        vips = {tenant.vip for tenant in wanted.values()}
+        if problems := shared_addresses(nat_legs(wanted.values()), vips):
+            raise LabError(problems)
+        self._reconcile(wanted, goal)
 
     def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
         """The front end first: it cuts off who goes before anything of theirs is taken away."""
-        self._apply_front_end(list(wanted.values()))
-        protected = self._protected(goal)
+        for tenant in wanted.values():
+            if tenant.bgp is not None:
+                router_config(tenant, tenant.bgp, (), self._settings.max_prefixes)
+        networks = self._networks(goal)
+        self._apply_front_end(list(wanted.values()), networks)
         for name, tenant in wanted.items():
             if name in self._runtimes:
-                self._runtimes[name].apply(tenant, protected)
+                self._runtimes[name].apply(tenant, networks)
             else:
                 self._runtimes[name] = Runtime(
-                    self._settings, self._supervisor, self._backend, tenant, protected, self._note_change
+                    self._settings, self._supervisor, self._backend, tenant, networks, self._note_change
                 )
+        public_addresses.ensure(list(wanted.values()), self._settings.front_end)
         self._endpoint.apply(goal)
         for name in self._present() - wanted.keys():
             self._remove(name)
         self._remove_connections(wanted)
+        self._front_end.apply(connection_legs(wanted.values()))
+        self._announce(wanted, goal)
 
-    def _apply_front_end(self, wanted: list[Tenant]) -> None:
-        rules = frontend.ruleset(wanted, self._settings.front_end)
+    def _announce(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
+        """Last: whoever hears of an address may use it at once."""
+        routers = [item.front_end_router for item in goal.values() if item.HasField("front_end_router")]
+        announcer.ensure(
+            self._settings,
+            self._supervisor,
+            next(iter(routers), None),
+            self._own_address(),
+            public_addresses.public_addresses(wanted.values()).keys(),
+        )
+
+    def _own_address(self) -> IPv4Address | None:
+        """The node's own on the front-end network; VIPs have no network."""
+        return next((item.ip for item in self._front_end_addresses() if item.network.prefixlen < 32), None)
+
+    def _front_end_addresses(self) -> list[IPv4Interface]:
+        with IPRoute() as kernel:
+            return [
+                IPv4Interface(f"{item.get('address')}/{item['prefixlen']}")
+                for index in kernel.link_lookup(ifname=self._settings.front_end)
+                for item in kernel.get_addr(index=index, family=2)
+            ]
+
+    def _apply_front_end(self, wanted: list[Tenant], networks: Networks) -> None:
+        rules = frontend.ruleset(wanted, self._settings.front_end, networks.hidden)
         if rules == self._ruleset:
             return
         replace_table(rules)
@@ -152,8 +204,8 @@ class GatewayAgent:
             log.info("%d tracked flows forgotten: their translation no longer holds", gone)
         self._ruleset = rules
 
-    def _protected(self, goal: GoalState) -> list[IPv4Network]:
-        """The hoster's own networks: provider, front end, and what lies between compartments."""
+    def _networks(self, goal: GoalState) -> Networks:
+        """The hoster's own: provider, what lies between compartments, front end."""
         provider = [
             IPv4Interface(
                 f"{record.provider_address.address}/{record.provider_address.prefix_length}"
@@ -161,14 +213,8 @@ class GatewayAgent:
             for record in goal.values()
             if record.HasField("provider_address")
         ]
-        front_end: list[IPv4Network] = []
-        with IPRoute() as kernel:
-            for index in kernel.link_lookup(ifname=self._settings.front_end):
-                front_end += [
-                    IPv4Interface(f"{item.get('address')}/{item['prefixlen']}").network
-                    for item in kernel.get_addr(index=index, family=2)
-                ]
-        return [*provider, *front_end, self._settings.transit]
+        front_end = tuple(item.network for item in self._front_end_addresses())
+        return Networks((*provider, self._settings.transit), front_end)
 
     def _present(self) -> set[str]:
         """Tenants of which anything stands."""
@@ -183,7 +229,7 @@ class GatewayAgent:
             runtime.stop()
         self._supervisor.remove(BIRD + name)
         compartments.remove(self._settings, [name])
-        BirdFiles.of(self._settings, name).remove()
+        router_files(self._settings, name).remove()
 
     def _remove_connections(self, wanted: Mapping[str, Tenant]) -> None:
         """Leave nothing of connections that are no more."""
@@ -203,3 +249,16 @@ class GatewayAgent:
         """End the watchers; all that they watch goes on."""
         for runtime in self._runtimes.values():
             runtime.stop()
+
+
+def connection_legs(tenants: Iterable[Tenant]) -> list[ConnectionLeg]:
+    """What the front end serves: the GRE and L3 connections of all tenants. Pure."""
+    found: list[ConnectionLeg] = []
+    for tenant in tenants:
+        for item in tenant.connections.values():
+            match item.end:
+                case GreEnd() as end:
+                    found.append(GreLeg(item.leg, item.mac, end.local, end.remote, end.key))
+                case ForwardingEnd() as end:
+                    found.append(VlanLeg(item.leg, end.vlan))
+    return found

@@ -6,13 +6,15 @@ disturbs no packet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv4Network
 
 from pyroute2 import IPRoute
 
-from gwnode.connections.wanted import Connection
+from gwnode import nat, nat_sessions, shaping
+from gwnode.connections.wanted import Connection, NatEnd
 from gwnode.desired import Tenant
-from gwnode.filter import compartment_ruleset
+from gwnode.filter import compartment_ruleset, rates_of
 from gwnode.kernel import WantedRoute, ensure_addresses, ensure_link, ensure_pair, ensure_routes, remove_links
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.nft import replace_table
@@ -37,8 +39,11 @@ def namespace(settings: Settings, tenant: str) -> Namespace:
     return Namespace(settings.namespaces / tenant)
 
 
-def ensure(settings: Settings, tenant: Tenant) -> None:
+def ensure(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network] = ()) -> None:
     """Make a tenant's compartment be as desired, connections excepted.
+
+    Parameters:
+        protected: the hoster's own networks.
 
     Raises:
         OSError, NetlinkError, CalledProcessError: the kernel refuses.
@@ -48,11 +53,13 @@ def ensure(settings: Settings, tenant: Tenant) -> None:
     alias = port_alias(settings.lab, f"compartment/{tenant.rdid}")
     with IPRoute() as kernel, space.path.open() as handle:
         ensure_pair(kernel, handle.fileno(), tenant.vport, alias, VM_SIDE)
-    space.run(lambda: _ensure_inside(settings, tenant))
+    space.run(lambda: _ensure_inside(settings, tenant, protected))
 
 
-def _ensure_inside(settings: Settings, tenant: Tenant) -> None:
-    for name, value in SYSCTLS.items():
+def _ensure_inside(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network]) -> None:
+    ends = [item.end for item in tenant.connections.values()]
+    behind = next((end.nat for end in ends if isinstance(end, NatEnd)), None)
+    for name, value in {**SYSCTLS, **(nat.SYSCTLS if behind else {})}.items():
         set_sysctl(name, value)
     with IPRoute() as kernel:
         ensure_link(kernel, "lo")
@@ -61,7 +68,8 @@ def _ensure_inside(settings: Settings, tenant: Tenant) -> None:
         for key in ("rp_filter", "send_redirects"):
             set_sysctl(f"net/ipv4/conf/{VM_SIDE}/{key}", "0")
         ensure_routes(kernel, fixed_routes(tenant), {VM_SIDE})
-    replace_table(compartment_ruleset(tenant, settings.tunnel_mtu))
+    replace_table(compartment_ruleset(tenant, settings.tunnel_mtu, protected))
+    nat_sessions.end_stale_sessions(behind)
 
 
 def fixed_routes(tenant: Tenant) -> list[WantedRoute]:
@@ -109,6 +117,20 @@ def routes_of(tenant: Tenant, connection: Connection) -> list[WantedRoute]:
         WantedRoute(way.prefix, connection.device, way.next_hop, tenant.address.ip, way.metric)
         for way in connection.ways
     ]
+
+
+def ensure_rates(settings: Settings, tenant: Tenant) -> None:
+    """Have the rates of a tenant's connections, of those whose device is there.
+
+    Raises:
+        OSError, NetlinkError: the kernel refuses.
+    """
+
+    def inside() -> None:
+        with IPRoute() as kernel:
+            shaping.ensure(kernel, rates_of(tenant))
+
+    namespace(settings, tenant.name).run(inside)
 
 
 def remove(settings: Settings, tenants: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from gwnode.connections.wanted import (
     Connection,
+    GreEnd,
     IpsecDefaults,
     IpsecEnd,
     Transit,
@@ -60,8 +61,12 @@ class Tenant:
 
     @property
     def peers(self) -> tuple[IPv4Address, ...]:
-        """Public addresses of its IPsec sites."""
-        return tuple(item.end.peer for item in self.connections.values() if isinstance(item.end, IpsecEnd))
+        """Where its tunnels end: the way to them cannot lead through them."""
+        ends = [item.end for item in self.connections.values()]
+        return (
+            *(end.peer for end in ends if isinstance(end, IpsecEnd)),
+            *(end.remote for end in ends if isinstance(end, GreEnd)),
+        )
 
 
 def tenants(

@@ -17,6 +17,7 @@ from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 
 from gwnode.connections.wanted import DialInEnd, IpsecEnd
 from gwnode.desired import Tenant
+from gwnode.nat_front import leg_items
 from gwnode.nft import (
     Json,
     chain,
@@ -29,6 +30,7 @@ from gwnode.nft import (
     named_set,
     rule,
 )
+from gwnode.public_addresses import nat_legs
 
 IKE_PORTS = (500, 4500)
 ESP = "esp"
@@ -64,7 +66,9 @@ class Translations:
         return cls(sites, callers)
 
 
-def ruleset(tenants: Collection[Tenant], front_end: str) -> list[Json]:
+def ruleset(
+    tenants: Collection[Tenant], front_end: str, protected: Collection[IPv4Network] = ()
+) -> list[Json]:
     """The default compartment's whole table.
 
     - raw: IKE and ESP of strangers end before connection tracking sees them: an entry without translation
@@ -73,6 +77,12 @@ def ruleset(tenants: Collection[Tenant], front_end: str) -> list[Json]:
     - forward: only between a charon and its own peers. Nothing else is routed by a gateway's default
       compartment, neither between tenants nor between the fabric's networks.
     - input: what a leg leads to cannot talk to the gateway node itself.
+    - NAT has rules of its own: see `gwnode.nat_front`.
+
+    Parameters:
+        tenants: all of this gateway.
+        front_end: interface towards the internet.
+        protected: the hoster's networks, which no tenant may reach by NAT.
     """
     known = Translations.of(tenants)
     connections = [item for tenant in tenants for item in tenant.connections.values()]
@@ -154,6 +164,7 @@ def ruleset(tenants: Collection[Tenant], front_end: str) -> list[Json]:
         rule("forward", from_outside, match({"ct": {"key": "state"}}, "related", "in"), accept),
         chain("input", "filter", "input", FILTER),
         rule("input", match(meta("iifname"), "@legs"), {"drop": None}),
+        *leg_items(nat_legs(tenants), front_end, protected),
     ]
 
 

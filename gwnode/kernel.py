@@ -97,12 +97,21 @@ def remove_links(kernel: IPRoute, names: Iterable[str]) -> None:
             kernel.link("del", index=index)
 
 
-def ensure_routes(kernel: IPRoute, wanted: Collection[WantedRoute], devices: Collection[str]) -> None:
-    """Exactly these of our own routes through some devices; everybody else's routes are left alone."""
+def ensure_routes(
+    kernel: IPRoute, wanted: Collection[WantedRoute], devices: Collection[str], table: int = MAIN_TABLE
+) -> None:
+    """Exactly these of our own routes through some devices; everybody else's routes are left alone.
+
+    Parameters:
+        kernel: open in the namespace.
+        wanted: all through these devices.
+        devices: that are there.
+        table: routing table.
+    """
     indexes = {kernel.link_lookup(ifname=device)[0]: device for device in devices}
     names = {device: index for index, device in indexes.items()}
     there: set[WantedRoute] = set()
-    for route in kernel.get_routes(family=AF_INET, table=MAIN_TABLE, proto=ROUTE_PROTOCOL):
+    for route in kernel.get_routes(family=AF_INET, table=table, proto=ROUTE_PROTOCOL):
         if route.get("oif") in indexes:
             via, source = route.get("gateway"), route.get("prefsrc")
             there.add(
@@ -115,9 +124,9 @@ def ensure_routes(kernel: IPRoute, wanted: Collection[WantedRoute], devices: Col
                 )
             )
     for item in there - set(wanted):
-        kernel.route("del", **_route(item, names))
+        kernel.route("del", table=table, **_route(item, names))
     for item in set(wanted) - there:
-        kernel.route("replace", **_route(item, names))
+        kernel.route("replace", table=table, **_route(item, names))
 
 
 def _route(item: WantedRoute, indexes: Mapping[str, int]) -> dict[str, Any]:
@@ -125,7 +134,6 @@ def _route(item: WantedRoute, indexes: Mapping[str, int]) -> dict[str, Any]:
         "dst": str(item.prefix),
         "oif": indexes[item.device],
         "proto": ROUTE_PROTOCOL,
-        "table": MAIN_TABLE,
     }
     if item.via:
         values["gateway"] = str(item.via)

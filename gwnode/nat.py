@@ -29,6 +29,7 @@ from gwnode.nft import (
     rule,
 )
 from lab.errors import LabError, Problem
+from lab.model.internet import NEVER_OUTSIDE
 from lab.southbound import southbound_pb2 as pb
 
 BAD_ADDRESS = "HNV-GW-021"
@@ -51,21 +52,6 @@ SYSCTLS: Mapping[str, str] = {
     "net/netfilter/nf_conntrack_tcp_loose": "0",
 }
 """Of a compartment with a NAT connection."""
-NEVER_OUTSIDE: tuple[IPv4Network, ...] = tuple(
-    IPv4Network(prefix)
-    for prefix in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "224.0.0.0/3",
-    )
-)
-"""Private, shared, local and multicast addresses (RFC 6890): no host of the internet has one. Without them,
-what is meant for a site whose tunnel is down would be sent into the internet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +190,9 @@ def nat_items(item: Nat, protected: Collection[IPv4Network]) -> list[Json]:
     Parameters:
         item: the connection.
         protected: destinations that no VM may reach by NAT, and sources that cannot come from the internet:
-            `NEVER_OUTSIDE`, the provider network, the transit range, management. Not the front end's
-            network if public addresses are from there: its nodes are kept apart by the default compartment.
+            `NEVER_OUTSIDE` (what is meant for a site whose tunnel is down would go to the internet
+            without), the provider network, the transit range, management. Not the front end's network if
+            public addresses are from there: its nodes are kept apart by the default compartment.
     """
     mappings = sorted(item.mappings.values(), key=lambda mapping: mapping.key)
     keys = ("inet_proto", "inet_service")

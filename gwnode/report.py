@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from gwnode.bgp.config import protocol_name
-from gwnode.bgp.control import Connectivity, Learned, Session
+from gwnode.bgp.routes import Learned
+from gwnode.bgp.sessions import Connectivity, Session
 from gwnode.runtime import Observation
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.agent import REFUSED
@@ -16,7 +17,7 @@ def report(observations: Iterable[Observation]) -> pb.Report:
     """The whole picture. What has not been looked at yet is left out: it is unknown, not down or empty."""
     result = pb.Report()
     for item in observations:
-        result.connections.extend(_connections(item))
+        result.connections.extend(item.connections.values())
         result.bgp_peers.extend(_peers(item))
         if item.routes is not None:
             result.learned_routes.append(_learned(item.tenant.rdid, item.routes))
@@ -33,21 +34,6 @@ def _learned(rdid: str, routes: Iterable[Learned]) -> pb.LearnedRoutes:
         rdid=rdid,
         routes=[pb.LearnedRoute(prefix=prefix, metric=metrics[prefix]) for prefix in sorted(metrics)],
     )
-
-
-def _connections(item: Observation) -> list[pb.ConnectionState]:
-    return [
-        pb.ConnectionState(
-            rdid=item.tenant.rdid,
-            name=name,
-            state=state.phase.value,
-            since_unix_s=state.since_unix_s,
-            bytes_in=state.bytes_in,
-            bytes_out=state.bytes_out,
-            last_error=state.last_error,
-        )
-        for name, state in item.connections.items()
-    ]
 
 
 def _peers(item: Observation) -> list[pb.BgpPeerState]:

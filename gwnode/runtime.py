@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
+from ipaddress import IPv4Network
+from urllib.parse import quote
 
 from gwnode import compartments
-from gwnode.bgp import config as bgp_config
-from gwnode.bgp.control import BirdError, Learned, Session, configure, observe
+from gwnode.bgp.router import Observed, Router, RouterFiles, router_config
+from gwnode.bgp.routes import Learned, learned
+from gwnode.bgp.sessions import Session
 from gwnode.connections import legs
 from gwnode.connections.ipsec import IpsecRuntime
 from gwnode.connections.stateless import StatelessRuntime
-from gwnode.connections.wanted import Connection, IpsecEnd
+from gwnode.connections.wanted import Connection
 from gwnode.desired import Tenant
-from gwnode.files import write_if_changed
 from gwnode.kernel import KERNEL_REFUSALS
 from gwnode.services import Service, Supervisor
 from gwnode.settings import Settings
 from lab.ipsec.esp import EspBackend
-from lab.ipsec.state import Phase, TunnelState
+from lab.ipsec.state import Phase
 from lab.southbound import southbound_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -30,22 +30,32 @@ log = logging.getLogger(__name__)
 BIRD = "bird-"
 
 
-@dataclass(frozen=True, slots=True)
-class BirdFiles:
+def router_files(settings: Settings, tenant: str) -> RouterFiles:
     """Where a tenant's BIRD finds what it reads, and where it is found."""
+    state = settings.state
+    return RouterFiles(
+        config=state / f"{tenant}.bird.conf",
+        socket=state / f"{tenant}.bird",
+        flaps=state / f"{quote(tenant, safe='')}.flaps.log",
+    )
 
-    socket: Path
-    config: Path
 
-    @classmethod
-    def of(cls, settings: Settings, tenant: str) -> BirdFiles:
-        """The files of a tenant."""
-        return cls(settings.state / f"{tenant}.bird", settings.state / f"{tenant}.bird.conf")
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """The hoster's own networks.
 
-    def remove(self) -> None:
-        """Take them away."""
-        for path in (self.socket, self.config):
-            path.unlink(missing_ok=True)
+    Attributes:
+        hidden: provider network and transit: no tenant may reach them.
+        front_end: where tenants' public addresses may be, too.
+    """
+
+    hidden: tuple[IPv4Network, ...]
+    front_end: tuple[IPv4Network, ...]
+
+    @property
+    def all(self) -> tuple[IPv4Network, ...]:
+        """What no site may offer."""
+        return (*self.hidden, *self.front_end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +64,12 @@ class Observation:
 
     Attributes:
         tenant: as desired.
-        connections: states by name, of those that have been looked at.
+        connections: by name, of those that have been looked at.
         sessions, routes: of BIRD; None: it has not been looked at yet.
     """
 
     tenant: Tenant
-    connections: Mapping[str, TunnelState]
+    connections: Mapping[str, pb.ConnectionState]
     sessions: tuple[Session, ...] | None = None
     routes: tuple[Learned, ...] | None = None
 
@@ -72,7 +82,7 @@ class Runtime:
         supervisor: where the daemons are supervised.
         backend: who encrypts ESP.
         tenant: as desired.
-        protected: prefixes of the hoster that no site may offer.
+        networks: the hoster's own.
         changed: called, from any thread, when an observation has changed.
     """
 
@@ -82,14 +92,15 @@ class Runtime:
         supervisor: Supervisor,
         backend: EspBackend,
         tenant: Tenant,
-        protected: Iterable[IPv4Network],
+        networks: Networks,
         changed: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._supervisor = supervisor
         self._backend = backend
         self._changed = changed
-        self._files = BirdFiles.of(settings, tenant.name)
+        self._files = router_files(settings, tenant.name)
+        self._router = Router(self._files)
         self._lock = threading.Lock()
         self._routed: Mapping[str, bool] | None = None
         self._tenant = tenant
@@ -97,7 +108,7 @@ class Runtime:
         self._sessions: tuple[Session, ...] | None = None
         self._routes: tuple[Learned, ...] | None = None
         self._stop = threading.Event()
-        self.apply(tenant, protected)
+        self.apply(tenant, networks)
         self._watcher = threading.Thread(target=self._watch_bird, name=f"{tenant.name}-bird", daemon=True)
         self._watcher.start()
 
@@ -106,7 +117,7 @@ class Runtime:
         """What is known now."""
         return Observation(self._tenant, self._states(), self._sessions, self._routes)
 
-    def apply(self, tenant: Tenant, protected: Iterable[IPv4Network]) -> None:
+    def apply(self, tenant: Tenant, networks: Networks) -> None:
         """Have the tenant's compartment and daemons as desired.
 
         Connections that are no more are not followed any longer; `GatewayAgent` takes away what stands.
@@ -114,13 +125,13 @@ class Runtime:
         Raises:
             OSError, NetlinkError, CalledProcessError, BirdError: something could not be done.
         """
-        compartments.ensure(self._settings, tenant)
+        compartments.ensure(self._settings, tenant, networks.hidden)
         self._tenant = tenant
         for name in self._connections.keys() - tenant.connections.keys():
             self._connections.pop(name).stop()
         for connection in tenant.connections.values():
             self._apply_connection(tenant, connection)
-        self._apply_bird(tenant, protected)
+        self._apply_bird(tenant, networks)
         with self._lock:
             self._routed = None
         self._ensure_routes()
@@ -138,15 +149,15 @@ class Runtime:
         runtime = self._connections.get(connection.name)
         if runtime is not None:
             runtime.apply(connection)
-        elif isinstance(connection.end, IpsecEnd):
+        elif connection.has_charon:
             self._connections[connection.name] = IpsecRuntime(
                 self._settings, self._supervisor, self._backend, compartment, connection, self._on_look
             )
         else:
             self._connections[connection.name] = StatelessRuntime(compartment, connection)
 
-    def _states(self) -> dict[str, TunnelState]:
-        looked = {name: runtime.state for name, runtime in list(self._connections.items())}
+    def _states(self) -> dict[str, pb.ConnectionState]:
+        looked = {name: item.report(self._tenant.rdid) for name, item in list(self._connections.items())}
         return {name: state for name, state in looked.items() if state is not None}
 
     def _on_look(self, changed: bool) -> None:
@@ -159,62 +170,39 @@ class Runtime:
 
         What has not been looked at yet may be up: an agent that starts leaves its routes alone.
         """
-        connected = {name: state.phase is Phase.CONNECTED for name, state in self._states().items()}
+        connected = {name: state.state == Phase.CONNECTED for name, state in self._states().items()}
         with self._lock:
             if connected == self._routed:
                 return
             try:
                 compartments.ensure_connection_routes(self._settings, self._tenant, connected)
+                compartments.ensure_rates(self._settings, self._tenant)
             except KERNEL_REFUSALS as error:
-                log.warning("%s: routes of the connections not set yet: %s", self._tenant.name, error)
+                log.warning(
+                    "%s: routes or rates of the connections not set yet: %s", self._tenant.name, error
+                )
             else:
                 self._routed = connected
 
-    def _apply_bird(self, tenant: Tenant, protected: Iterable[IPv4Network]) -> None:
+    def _apply_bird(self, tenant: Tenant, networks: Networks) -> None:
         if tenant.bgp is None:
             self._supervisor.remove(BIRD + tenant.name)
             return
-        config = router_config(tenant, tenant.bgp, protected, self._settings.max_prefixes)
-        changed = write_if_changed(self._files.config, bgp_config.render(config))
+        config = router_config(tenant, tenant.bgp, networks.all, self._settings.max_prefixes)
+        self._router.apply(config, tenant.bgp)
         command = ("bird", "-f", "-R", "-c", str(self._files.config), "-s", str(self._files.socket))
         self._supervisor.ensure(Service(BIRD + tenant.name, (*self._enter(tenant), *command)))
-        if changed:
-            configure(self._files.socket)
 
     def _enter(self, tenant: Tenant) -> tuple[str, ...]:
         return ("nsenter", f"--net={compartments.namespace(self._settings, tenant.name).path}")
 
     def _watch_bird(self) -> None:
         while not self._stop.wait(self._settings.poll_s):
-            sessions: list[Session] = []
-            routes: list[Learned] = []
+            observed = Observed()
             if self._tenant.bgp is not None:
-                try:
-                    sessions, routes = observe(self._files.socket)
-                except (OSError, BirdError) as error:
-                    log.info("%s: BIRD does not answer: %s", self._tenant.name, error)
+                observed = self._router.look()
             before = (self._sessions, self._routes)
-            self._sessions = tuple(sessions)
-            self._routes = tuple(sorted(routes, key=repr))
+            self._sessions = observed.sessions
+            self._routes = tuple(sorted(learned(observed.routes), key=repr))
             if before != (self._sessions, self._routes):
                 self._changed()
-
-
-def router_config(
-    tenant: Tenant, router: pb.BgpRouter, protected: Iterable[IPv4Network], max_prefixes: int
-) -> bgp_config.RouterConfig:
-    """What BIRD is told about a tenant. Pure."""
-    return bgp_config.RouterConfig(
-        address=tenant.address.ip,
-        asn=router.asn,
-        router_id=IPv4Address(router.router_id) if router.router_id else tenant.address.ip,
-        networks=tuple(IPv4Network(network) for network in router.networks),
-        refused=(
-            *tenant.vm_prefixes,
-            tenant.address.network,
-            *(IPv4Network(peer) for peer in tenant.peers),
-            *protected,
-        ),
-        peers=tuple(router.peers),
-        max_prefixes=max_prefixes,
-    )

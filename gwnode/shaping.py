@@ -34,7 +34,7 @@ _FIRST_MINOR, _MINORS = 2, 0x7FF0
 _SUPER_PACKET = 65536 + 18
 """Octets of the largest frame."""
 _SMALLEST_BURST = 4 * 1514
-_BURST_S = 0.01
+_BURST_S = 0.02
 """What may leave at once: more than the time by which a busy machine wakes late, or the rate is not
 reached."""
 _QUEUE_S = 0.05

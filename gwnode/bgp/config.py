@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
+from gwnode.bgp.policies import statements
 from lab.southbound import southbound_pb2 as pb
 
 DEFAULT_HOLD_TIME_S = 180
@@ -17,6 +19,21 @@ MARTIANS = tuple(
 """Prefixes that no router may offer (RFC 6890)."""
 
 
+OFFERED = "offered"
+"""BIRD's name for the protocol of the networks and..."""
+AGGREGATES = "aggregates"
+"""... for that of the aggregates that stand."""
+DAMPED_PREFERENCE = 0
+"""What a damped route is marked with: it stays in the table, so that its flaps are still seen, and loses
+against every other."""
+LEARNED_PREFERENCE = 1
+OWN_PREFERENCE = 65535
+DEFAULT_WEIGHT = 32768
+"""Weight of Add-BgpPeer."""
+MULTIPATH_LIMIT = 16
+FLAPS_LIMIT_BYTES = 4 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class RouterConfig:
     """What BIRD is told.
@@ -26,10 +43,18 @@ class RouterConfig:
         asn: the tenant's AS number.
         router_id: BGP identifier.
         networks: prefixes offered to all peers.
-        refused: prefixes that no peer may offer, nor parts of them: the tenant's own subnets, the provider's
-            networks, the way to the site itself.
+        refused: prefixes that no peer may offer, nor parts of them, whatever a policy says: the tenant's own
+            subnets, the provider's networks, the way to the site itself.
         peers: the sites' routers.
-        max_prefixes: so many are taken from one peer.
+        max_prefixes: so many are taken from a peer that has no limit of its own.
+        route_reflector: what one internal peer offers goes to the others (RFC 4456).
+        cluster_id: of the reflector; None: its BGP identifier.
+        ecmp: equally good routes share the traffic.
+        transit: what one external peer offers goes to the others.
+        summarised: prefixes of which peers are not offered the parts.
+        aggregates: those that stand now, each with the AS numbers that it shows.
+        damped: for a peer's address, prefixes of its that are suppressed.
+        flaps: where BIRD writes down what the peers' routes do; None: nobody asks.
     """
 
     address: IPv4Address
@@ -39,6 +64,18 @@ class RouterConfig:
     refused: Sequence[IPv4Network]
     peers: Sequence[pb.BgpPeer]
     max_prefixes: int
+    route_reflector: bool = False
+    cluster_id: IPv4Address | None = None
+    ecmp: bool = False
+    transit: bool = False
+    summarised: Sequence[IPv4Network] = ()
+    aggregates: Mapping[IPv4Network, Sequence[int]] = field(default_factory=dict)
+    damped: Mapping[str, Collection[str]] = field(default_factory=dict)
+    flaps: Path | None = None
+
+    def internal(self) -> list[pb.BgpPeer]:
+        """Peers of the tenant's own AS (iBGP)."""
+        return [peer for peer in self.peers if peer.asn == self.asn]
 
 
 def protocol_name(address: str) -> str:
@@ -50,16 +87,24 @@ def render(config: RouterConfig) -> str:
     """The file's text.
 
     - Kernel routes of the tunnels are learned, so that a next hop behind a connection that is down is
-      unreachable and so are the routes through it. Only routes from BGP are written to the kernel; they stay
-      there while BIRD restarts (`persist`, and `graceful restart` before it clears what it left).
-    - A default route is refused: whether a site may be the tenant's way to everything is the hoster's policy.
+      unreachable and so are the routes through it. Only routes from BGP are written to the kernel, and
+      aggregates, as unreachable: what they promise beyond their parts must not wander. They stay there while
+      BIRD restarts (`persist`, and `graceful restart` before it clears what it left).
+    - A peer's weight is BIRD's preference: compared before anything that BGP compares.
+    - `import table` keeps what a peer offered as it offered it, so that a policy that changes, or a prefix
+      that is damped, needs no peer that could say it again. So the limit is on what is received: a limit on
+      what is imported would leave that table without one.
+
+    Raises:
+        ValueError: a policy holds what BIRD would not understand.
     """
     refused = ",\n    ".join(f"{prefix}+" for prefix in sorted({*config.refused, *MARTIANS}))
     networks = "".join(f"  route {network} unreachable;\n" for network in config.networks)
-    peers = "\n".join(_peer(peer) for peer in config.peers)
+    peers = "\n".join(_peer(config, peer) for peer in config.peers)
     return f"""\
 log stderr {{ info, remote, warning, error, auth, fatal, bug }};
-router id {config.router_id};
+{_flaps(config)}router id {config.router_id};
+timeformat log iso long ms;
 timeformat protocol iso long;
 graceful restart wait 20;
 
@@ -67,32 +112,14 @@ define REFUSED = [
     {refused}
 ];
 
-filter incoming {{
-  if net = 0.0.0.0/0 then reject "default route";
-  if net ~ REFUSED then reject "not the site's to offer: ", net;
-  accept;
-}}
-
 protocol device {{
 }}
 
-protocol kernel {{
-  learn;
-  persist;
-  ipv4 {{
-    import all;
-    export filter {{
-      if source != RTS_BGP then reject;
-      krt_prefsrc = {config.address};
-      accept;
-    }};
-  }};
-}}
-
-protocol static offered {{
-  ipv4;
+{_kernel(config)}
+protocol static {OFFERED} {{
+  ipv4 {{ preference {OWN_PREFERENCE}; }};
 {networks}}}
-
+{_aggregates(config)}
 template bgp site {{
   local {config.address} as {config.asn};
   multihop;
@@ -100,23 +127,130 @@ template bgp site {{
   connect delay time 1;
   connect retry time 1;
   error wait time 1, 4;
-  ipv4 {{
-    import filter incoming;
-    import limit {config.max_prefixes} action block;
-    export where proto = "offered";
-    next hop self;
-  }};
 }}
 
 {peers}"""
 
 
-def _peer(peer: pb.BgpPeer) -> str:
-    hold_time_s = peer.hold_time_s or DEFAULT_HOLD_TIME_S
+def _flaps(config: RouterConfig) -> str:
+    """BIRD turns the file over itself when it is full."""
+    if config.flaps is None:
+        return ""
+    return f'log "{config.flaps}" {FLAPS_LIMIT_BYTES} "{old_flaps(config.flaps)}" {{ trace }};\n'
+
+
+def old_flaps(flaps: Path) -> Path:
+    """Where BIRD keeps the file of flaps before the current one."""
+    return flaps.with_suffix(".old")
+
+
+def _kernel(config: RouterConfig) -> str:
     return f"""\
-protocol bgp {protocol_name(peer.address)} from site {{
-  neighbor {peer.address} as {peer.asn};
-  hold time {hold_time_s};
-  keepalive time {max(1, hold_time_s // KEEPALIVES_PER_HOLD_TIME)};
+protocol kernel {{
+  learn;
+  persist;
+{f"  merge paths on limit {MULTIPATH_LIMIT};{chr(10)}" if config.ecmp else ""}\
+  ipv4 {{
+    preference {LEARNED_PREFERENCE};
+    import all;
+    export filter {{
+      if proto = "{AGGREGATES}" then accept;
+      if source != RTS_BGP || preference = {DAMPED_PREFERENCE} then reject;
+      krt_prefsrc = {config.address};
+      accept;
+    }};
+  }};
 }}
 """
+
+
+def _aggregates(config: RouterConfig) -> str:
+    if not config.aggregates:
+        return ""
+    routes = "".join(
+        f"  route {prefix} unreachable{_path(config.aggregates[prefix])};\n"
+        for prefix in sorted(config.aggregates)
+    )
+    return f"""
+protocol static {AGGREGATES} {{
+  ipv4 {{ preference {OWN_PREFERENCE}; }};
+{routes}}}
+"""
+
+
+def _path(numbers: Sequence[int]) -> str:
+    """AS numbers of the parts, in order."""
+    prepends = "".join(f" bgp_path.prepend({number});" for number in reversed(numbers))
+    return f" {{{prepends} }}" if prepends else ""
+
+
+def _peer(config: RouterConfig, peer: pb.BgpPeer) -> str:
+    name = protocol_name(peer.address)
+    hold_time_s = peer.hold_time_s or DEFAULT_HOLD_TIME_S
+    options = [
+        f"neighbor {peer.address} as {peer.asn};",
+        f"hold time {hold_time_s};",
+        f"keepalive time {max(1, hold_time_s // KEEPALIVES_PER_HOLD_TIME)};",
+    ]
+    if peer.idle_hold_time_s:
+        options.append(f"error wait time {peer.idle_hold_time_s}, {peer.idle_hold_time_s};")
+    if peer.passive:
+        options.append("passive on;")
+    if peer.stopped:
+        options.append("disabled;")
+    if config.route_reflector and peer.route_reflector_client:
+        options.append("rr client;")
+        if config.cluster_id:
+            options.append(f"rr cluster id {config.cluster_id};")
+    if config.flaps is not None and peer.asn != config.asn:
+        options.append("debug { states, routes, filters };")
+    return f"""\
+filter from_{name} {{
+{_lines(_import(config, peer))}}}
+
+filter to_{name} {{
+{_lines(_export(config, peer))}}}
+
+protocol bgp {name} from site {{
+{_lines(options)}  ipv4 {{
+    import table on;
+    receive limit {peer.max_prefixes or config.max_prefixes} action block;
+    import filter from_{name};
+    export filter to_{name};
+  }};
+}}
+"""
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"  {line}\n" for line in lines)
+
+
+def _import(config: RouterConfig, peer: pb.BgpPeer) -> list[str]:
+    lines = ['if net ~ REFUSED then reject "not the site\'s to offer: ", net;']
+    # Said by the filter, not the channel: BIRD looks at its routes again when a filter has changed.
+    weight = peer.weight or DEFAULT_WEIGHT
+    lines.append(f"preference = {max(LEARNED_PREFERENCE + 1, min(OWN_PREFERENCE - 1, weight))};")
+    if damped := config.damped.get(peer.address):
+        lines.append(f"if net ~ [ {', '.join(sorted(damped))} ] then preference = {DAMPED_PREFERENCE};")
+    return [*lines, *statements(peer.inbound, inbound=True)]
+
+
+def _export(config: RouterConfig, peer: pb.BgpPeer) -> list[str]:
+    own = f'proto = "{OFFERED}" || proto = "{AGGREGATES}"'
+    internal = peer.asn == config.asn
+    sources = [protocol_name(item.address) for item in config.internal()]
+    from_internal = " || ".join(f'proto = "{name}"' for name in sources)
+    forwarded = ""
+    if config.transit or (config.route_reflector and internal):
+        forwarded = f"source = RTS_BGP && preference > {DAMPED_PREFERENCE} && dest != RTD_UNREACHABLE"
+    elif config.route_reflector and from_internal:
+        # Only between external peers would it be transit.
+        forwarded = f"({from_internal}) && dest != RTD_UNREACHABLE"
+    lines = [f"if ! ({own}{f' || ({forwarded})' if forwarded else ''}) then reject;"]
+    if parts := [f"{net}{{{net.prefixlen + 1},32}}" for net in config.summarised if net.prefixlen < 32]:
+        lines.append(f'if proto != "{AGGREGATES}" && net ~ [ {", ".join(parts)} ] then reject;')
+    if internal:
+        # What comes from outside is reached through this router; a reflector changes nothing (RFC 4456 §10).
+        lines.append(f"if ! ({from_internal}) then bgp_next_hop = {config.address};")
+    return [*lines, *statements(peer.outbound, inbound=False)]

@@ -1,15 +1,17 @@
-"""BIRD's control socket: its text protocol, and what its answers mean."""
+"""BIRD's control socket: its text protocol."""
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
+
+from gwnode.bgp.routes import COMMAND, Route, routes
+from gwnode.bgp.sessions import Session, sessions
+
+log = logging.getLogger(__name__)
 
 READ_SIZE = 65536
 TIMEOUT_S = 5.0
@@ -85,115 +87,32 @@ class Bird:
         return line.decode(errors="replace")
 
 
-class Connectivity(StrEnum):
-    """ConnectivityStatus of Get-BgpPeer."""
-
-    CONNECTED = "Connected"
-    CONNECTING = "Connecting"
-    STOPPED = "Stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A BGP session.
-
-    Attributes:
-        protocol: BIRD's name for it.
-        status: as the product calls it.
-        since_unix_s: when it took that state.
-        last_error: BIRD's words; empty while it is established.
-    """
-
-    protocol: str
-    status: Connectivity
-    since_unix_s: int
-    last_error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """A prefix that a peer offers and that can be reached.
-
-    Attributes:
-        protocol: the session that it came by.
-        metric: its MED; 0: none.
-    """
-
-    prefix: str
-    protocol: str
-    metric: int
-
-
-SESSION = re.compile(
-    r"^(?P<name>\S+)\s+BGP\s+\S+\s+(?P<state>\S+)"
-    r"\s+(?P<since>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\S*\s*(?P<info>.*)$"
-)
-ERROR_LINE = re.compile(r"^\s+(?:Last error|Error):\s+(?P<error>.*)$")
-ROUTE = re.compile(r"^(?P<prefix>\S*)\s+unicast \[(?P<protocol>\S+) [^\]]*\]\s*(?P<best>\*?)")
-MED = re.compile(r"^\s+BGP\.med:\s+(?P<med>\d+)$")
-
-
-def sessions(lines: Iterable[str]) -> list[Session]:
-    """The BGP sessions in the answer to `show protocols all`."""
-    found: list[Session] = []
-    for line in lines:
-        if match := SESSION.match(line):
-            found.append(
-                Session(
-                    match["name"],
-                    _status(match["state"], match["info"]),
-                    int(datetime.fromisoformat(match["since"]).timestamp()),
-                    "",
-                )
-            )
-            current = match["name"]
-        elif (match := ERROR_LINE.match(line)) and found and found[-1].protocol == current:
-            last = found[-1]
-            if last.status is not Connectivity.CONNECTED:
-                found[-1] = Session(last.protocol, last.status, last.since_unix_s, match["error"])
-        elif line and not line[0].isspace():
-            current = ""
-    return found
-
-
-def _status(state: str, info: str) -> Connectivity:
-    if state == "up" and info.startswith("Established"):
-        return Connectivity.CONNECTED
-    return Connectivity.STOPPED if state == "down" else Connectivity.CONNECTING
-
-
-def learned(lines: Sequence[str]) -> list[Learned]:
-    """The best reachable routes in the answer to `show route all where source = RTS_BGP`."""
-    found: list[Learned] = []
-    prefix, wanted = "", False
-    for line in lines:
-        match = ROUTE.match(line)
-        if match:
-            # A second route of the same prefix comes without it.
-            prefix = match["prefix"] or prefix
-            wanted = bool(match["best"])
-            if wanted:
-                found.append(Learned(prefix, match["protocol"], 0))
-        elif line and not line[0].isspace():
-            prefix, wanted = line.split()[0], False
-        elif wanted and (med := MED.match(line)):
-            last = found[-1]
-            found[-1] = Learned(last.prefix, last.protocol, int(med["med"]))
-    return found
-
-
-def observe(path: Path) -> tuple[list[Session], list[Learned]]:
-    """All sessions and routes of one BIRD.
+def observe(path: Path) -> tuple[list[Session], list[Route]]:
+    """All sessions and BGP routes of one BIRD.
 
     Raises:
         OSError: it does not answer.
         BirdError: it does not understand.
     """
     with Bird(path) as bird:
-        return (
-            sessions(bird.command("show protocols all")),
-            learned(bird.command("show route all where source = RTS_BGP")),
-        )
+        return sessions(bird.command("show protocols all")), routes(bird.command(COMMAND))
+
+
+def hear_again(path: Path, session: Session) -> None:
+    """Restart the session of a peer that had offered too much, once there is room again.
+
+    BIRD 2 forgets what it blocked, and goes on blocking; only a new session makes the peer say it all again.
+
+    Raises:
+        BirdError: it does not understand.
+        OSError: it does not answer.
+    """
+    with Bird(path) as bird:
+        said = bird.command(f"show route import table {session.protocol}.ipv4 count")
+        counts = [int(line.split()[0]) for line in said if line[:1].isdigit()]
+        if counts and counts[0] < session.limit:
+            log.info("%s keeps within its limit again: a new session", session.protocol)
+            bird.command(f"restart {session.protocol}")
 
 
 def configure(path: Path) -> None:

@@ -1,17 +1,21 @@
-"""An IPsec connection at run time: charon in a namespace of its own, its device in the compartment."""
+"""A connection that a charon serves, at run time: site-to-site and dial-in.
+
+charon stands in a namespace of its own, its plaintext device in the compartment.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
 from gwnode.connections.legs import FRONT_SIDE, unit_namespace
-from gwnode.connections.wanted import Connection, IpsecEnd
+from gwnode.connections.wanted import Connection, DialInEnd, IpsecEnd
+from gwnode.dial_in import HALF_OPEN_S, PLUGINS, connection_state
 from gwnode.files import write_if_changed
 from gwnode.kernel import KERNEL_REFUSALS, ensure_link
 from gwnode.netns import Namespace, set_sysctl
@@ -23,6 +27,7 @@ from lab.ipsec.esp import EspBackend
 from lab.ipsec.handover import hand_over
 from lab.ipsec.state import TunnelState
 from lab.ipsec.strongswan import CharonConfig, render
+from lab.southbound import southbound_pb2 as pb
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +62,7 @@ class IpsecRuntime:
         supervisor: where charon is supervised.
         backend: who encrypts.
         compartment: where the plaintext device belongs.
-        connection: an IPsec one.
+        connection: one that has a charon.
         looked: called in a thread of this connection's own, after each look at charon; True: a change.
     """
 
@@ -85,10 +90,19 @@ class IpsecRuntime:
         self._watcher = threading.Thread(target=self._watch, name=connection.unit, daemon=True)
         self._watcher.start()
 
-    @property
-    def state(self) -> TunnelState | None:
-        """What is known now; None: charon has not been looked at yet. Never blocks."""
-        return self._charon.states.get(self._connection.name) if self._charon.seen.is_set() else None
+    def report(self, rdid: str) -> pb.ConnectionState | None:
+        """What is known now; None: charon has not been looked at yet. Never blocks.
+
+        Parameters:
+            rdid: routing domain of the tenant.
+        """
+        name = self._connection.name
+        if not self._charon.seen.is_set():
+            return None
+        if (state := self._charon.states.get(name)) is not None:
+            return tunnel_report(rdid, name, state)
+        serving = self._charon.servers.get(name)
+        return connection_state(rdid, name, serving) if serving is not None else None
 
     def apply(self, connection: Connection) -> None:
         """Have charon as desired; its leg and namespace stand.
@@ -96,9 +110,15 @@ class IpsecRuntime:
         Raises:
             OSError, CalledProcessError: something could not be done.
         """
-        end = connection.end
-        assert isinstance(end, IpsecEnd)
+        end = _charons(connection)
         self._connection = connection
+        write_if_changed(self._files.config, render(self._charon_config(end)))
+        command = ("env", f"STRONGSWAN_CONF={self._files.config}", "charon-systemd")
+        enter = ("nsenter", f"--net={self._unit.path}")
+        self._supervisor.ensure(Service(CHARON + connection.unit, (*enter, *command)))
+        self._charon.apply({connection.name: end.tunnel if isinstance(end, IpsecEnd) else end.server})
+
+    def _charon_config(self, end: IpsecEnd | DialInEnd) -> CharonConfig:
         config = CharonConfig(
             vici_socket=self._files.vici,
             log=self._files.log,
@@ -106,11 +126,9 @@ class IpsecRuntime:
             interfaces=(FRONT_SIDE,),
             timers=end.timers,
         )
-        write_if_changed(self._files.config, render(config))
-        command = ("env", f"STRONGSWAN_CONF={self._files.config}", "charon-systemd")
-        enter = ("nsenter", f"--net={self._unit.path}")
-        self._supervisor.ensure(Service(CHARON + connection.unit, (*enter, *command)))
-        self._charon.apply({connection.name: end.tunnel})
+        if isinstance(end, DialInEnd):
+            config = replace(config, plugins=PLUGINS, half_open_s=HALF_OPEN_S)
+        return config
 
     def stop(self) -> None:
         """End the watcher; charon goes on."""
@@ -142,15 +160,15 @@ class IpsecRuntime:
 
     def _hand_over(self, target: int) -> None:
         """From charon's namespace, whether charon made it or we do for the kernel's ESP."""
-        end = self._connection.end
-        assert isinstance(end, IpsecEnd)
+        end = _charons(self._connection)
+        if_id = end.tunnel.if_id if isinstance(end, IpsecEnd) else end.server.if_id
         name = self._connection.device
         with IPRoute() as kernel:
-            if not end.tunnel.if_id:
+            if not if_id:
                 hand_over(kernel, target, name)
             elif not self._compartment.run(lambda: _is_there(name)):
                 mtu = self._settings.tunnel_mtu
-                index = ensure_device(kernel, name, mtu=mtu, if_id=end.tunnel.if_id, lower=FRONT_SIDE)
+                index = ensure_device(kernel, name, mtu=mtu, if_id=if_id, lower=FRONT_SIDE)
                 kernel.link("set", index=index, net_ns_fd=target)
 
     def _set_up(self) -> bool:
@@ -163,6 +181,24 @@ class IpsecRuntime:
         for key in ("rp_filter", "send_redirects"):
             set_sysctl(f"net/ipv4/conf/{name}/{key}", "0")
         return True
+
+
+def _charons(connection: Connection) -> IpsecEnd | DialInEnd:
+    assert isinstance(connection.end, IpsecEnd | DialInEnd)
+    return connection.end
+
+
+def tunnel_report(rdid: str, name: str, state: TunnelState) -> pb.ConnectionState:
+    """What the Network Controller is told of a connection with one far end."""
+    return pb.ConnectionState(
+        rdid=rdid,
+        name=name,
+        state=state.phase.value,
+        since_unix_s=state.since_unix_s,
+        bytes_in=state.bytes_in,
+        bytes_out=state.bytes_out,
+        last_error=state.last_error,
+    )
 
 
 def _is_there(name: str) -> bool:

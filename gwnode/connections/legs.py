@@ -14,6 +14,7 @@ from pyroute2 import IPRoute
 
 from gwnode.connections.filter import charon_ruleset
 from gwnode.connections.wanted import (
+    GRE_MTU,
     Connection,
     DialInEnd,
     ForwardingEnd,
@@ -34,11 +35,11 @@ from gwnode.kernel import (
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.nft import replace_table
 from gwnode.settings import Settings
+from lab.ipsec.handover import selector_addresses
 
 FRONT_SIDE = "fe0"
 """A charon's way to the outside, in its own namespace."""
-GRE_MTU = 1472
-"""Bytes: 1500 of the front end less IPv4 and GRE with a key."""
+LOOPBACK = IPv4Interface("127.0.0.1/8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,8 @@ def _ensure_for_charon(connection: Connection) -> None:
     assert isinstance(end, IpsecEnd | DialInEnd)
     with IPRoute() as kernel:
         ensure_link(kernel, "lo")
+        # libipsec wants an address of its own in what it protects; nothing with it ever arrives here.
+        ensure_addresses(kernel, "lo", [LOOPBACK, *map(IPv4Interface, selector_addresses(end.subnets))])
         ensure_link(kernel, FRONT_SIDE)
         ensure_addresses(kernel, FRONT_SIDE, [IPv4Interface(f"{end.transit.inner}/31")])
         prefixes = [IPv4Interface(f"{end.peer}/32" if isinstance(end, IpsecEnd) else "0.0.0.0/0").network]
@@ -142,7 +145,7 @@ def _ensure_device(connection: Connection) -> None:
     addresses: tuple[IPv4Interface, ...] = ()
     with IPRoute() as kernel:
         if isinstance(end, GreEnd):
-            ensure_link(kernel, connection.device, mtu=GRE_MTU, no_arp=True)
+            ensure_link(kernel, connection.device, mtu=GRE_MTU, address=connection.mac, no_arp=True)
         else:
             ensure_link(kernel, connection.device, mtu=MTU)
         if isinstance(end, ForwardingEnd):

@@ -9,9 +9,11 @@ import time
 
 from pyroute2 import IPRoute
 
+from gwnode.connections.ipsec import tunnel_report
 from gwnode.connections.wanted import Connection
 from gwnode.netns import Namespace
 from lab.ipsec.state import ChildBytes, Phase, TunnelState
+from lab.southbound import southbound_pb2 as pb
 
 
 class StatelessRuntime:
@@ -24,16 +26,22 @@ class StatelessRuntime:
 
     def __init__(self, compartment: Namespace, connection: Connection) -> None:
         self._compartment = compartment
+        self._name = connection.name
         self._device = connection.device
         self._since_unix_s = int(time.time())
 
-    @property
-    def state(self) -> TunnelState | None:
-        """What is known now; bytes as the device has counted them."""
+    def report(self, rdid: str) -> pb.ConnectionState | None:
+        """What is known now; bytes as the device has counted them.
+
+        Parameters:
+            rdid: routing domain of the tenant.
+        """
         counted = self._compartment.run(self._counted)
         if counted is None:
-            return TunnelState(last_error="its interface is gone")
-        return TunnelState(Phase.CONNECTED, self._since_unix_s, ended=counted)
+            state = TunnelState(last_error="its interface is gone")
+        else:
+            state = TunnelState(Phase.CONNECTED, self._since_unix_s, ended=counted)
+        return tunnel_report(rdid, self._name, state)
 
     def apply(self, connection: Connection) -> None:
         """Take over a connection that has changed."""

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
+from gwnode.dial_in import server
+from gwnode.nat import Nat, nat
 from lab.errors import LabError, Problem
+from lab.ipsec.dial_in import DialInServer
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.proposals import Transforms, proposals
 from lab.ipsec.strongswan import Timers
@@ -23,6 +26,8 @@ from lab.southbound import southbound_pb2 as pb
 
 UNKNOWN_KIND = "HNV-GW-002"
 
+GRE_MTU = 1472
+"""Bytes: 1500 of the front end less IPv4 and GRE with a key."""
 XFRM_IF_ID = 1
 """Of the connection's device, where the kernel encrypts; unique in charon's own namespace only."""
 
@@ -70,6 +75,11 @@ class IpsecEnd:
     timers: Timers
 
     @property
+    def subnets(self) -> tuple[IPv4Network, ...]:
+        """What charon protects on our side."""
+        return tuple(IPv4Network(prefix) for prefix in self.tunnel.local_ts)
+
+    @property
     def peer(self) -> IPv4Address:
         """The site's public address."""
         return IPv4Address(self.tunnel.remote)
@@ -96,26 +106,32 @@ class ForwardingEnd:
 class NatEnd:
     """Behind a public address of the tenant's own."""
 
-    nat: pb.Nat
+    nat: Nat
     transit: Transit
 
     @property
     def public(self) -> IPv4Address:
         """The address that the outside sees."""
-        return IPv4Address(self.nat.public_address)
+        return self.nat.public
 
 
 @dataclass(frozen=True, slots=True)
 class DialInEnd:
-    """Road warriors: a charon of its own that answers at a public address of the tenant's own."""
+    """Road warriors: a charon of its own that answers at a public address of the tenant's own.
 
-    dial_in: pb.DialIn
+    Attributes:
+        public: the address that they call.
+    """
+
+    server: DialInServer
     transit: Transit
+    timers: Timers
+    public: IPv4Address
 
     @property
-    def public(self) -> IPv4Address:
-        """The address that the road warriors call."""
-        return IPv4Address(self.dial_in.public_address)
+    def subnets(self) -> tuple[IPv4Network, ...]:
+        """What charon protects on our side."""
+        return self.server.subnets
 
 
 End = IpsecEnd | GreEnd | ForwardingEnd | NatEnd | DialInEnd
@@ -164,12 +180,17 @@ class Connection:
     @property
     def device(self) -> str:
         """Its interface in the compartment."""
-        return interface_name(DEVICE_PREFIXES[type(self.end)], self.name)
+        return device_name(type(self.end), self.name)
 
     @property
     def leg(self) -> str:
         """Its interface in the default compartment."""
         return leg_name(self.tenant, self.name)
+
+    @property
+    def mac(self) -> str:
+        """Of the inner end of its leg's pair: who sends into it must know."""
+        return ":".join(("02", *(f"{octet:02x}" for octet in hashlib.sha256(self.leg.encode()).digest()[:5])))
 
     @property
     def unit(self) -> str:
@@ -185,6 +206,11 @@ class Connection:
     def has_charon(self) -> bool:
         """Whether a charon in a namespace of its own makes plaintext for it."""
         return isinstance(self.end, IpsecEnd | DialInEnd)
+
+
+def device_name(kind: type[End], name: str) -> str:
+    """The device of a connection in its compartment."""
+    return interface_name(DEVICE_PREFIXES[kind], name)
 
 
 def leg_name(tenant: str, name: str) -> str:
@@ -221,21 +247,16 @@ def wanted_connection(
     Raises:
         LabError: this gateway cannot do it.
     """
-    return Connection(
-        tenant=compartment.tenant,
-        name=item.name,
-        ways=tuple(
-            Way(
-                IPv4Network(route.prefix),
-                route.metric,
-                IPv4Address(route.next_hop) if route.next_hop else None,
-            )
-            for route in item.routes
-        ),
-        outbound_kbps=item.outbound_kbps,
-        inbound_kbps=item.inbound_kbps,
-        end=_end(place, compartment, item, transit, ipsec),
-    )
+    end = _end(place, compartment, item, transit, ipsec)
+    ways = [
+        Way(IPv4Network(route.prefix), route.metric, IPv4Address(route.next_hop) if route.next_hop else None)
+        for route in item.routes
+    ]
+    if isinstance(end, NatEnd):
+        ways = [replace(way, next_hop=end.transit.outer) for way in ways]
+    if isinstance(end, DialInEnd):
+        ways.append(Way(end.server.pool, 0))
+    return Connection(compartment.tenant, item.name, tuple(ways), item.outbound_kbps, item.inbound_kbps, end)
 
 
 def _end(
@@ -252,9 +273,10 @@ def _end(
             tunnel = _tunnel(place, compartment.vip, item, transit, IpsecDefaults(ipsec.backend, timers))
             return IpsecEnd(tunnel, transit, timers)
         case "nat", Transit():
-            return NatEnd(item.nat, transit)
+            inside = [IPv4Network(prefix) for prefix in compartment.vm_prefixes]
+            return NatEnd(nat(place, item, device_name(NatEnd, item.name), inside), transit)
         case "dial_in", Transit():
-            return DialInEnd(item.dial_in, transit)
+            return _dial_in(place, compartment, item, transit, ipsec)
         case "gre", None:
             return GreEnd(IPv4Address(item.gre.local), IPv4Address(item.gre.peer), item.gre.key)
         case "forwarding", None:
@@ -262,6 +284,21 @@ def _end(
             return ForwardingEnd(item.forwarding.vlan, addresses)
     message = f"connection {item.name} is of no kind that this gateway knows"
     raise LabError(Problem(UNKNOWN_KIND, message, place=place))
+
+
+def _dial_in(
+    place: str, compartment: pb.Compartment, item: pb.Connection, transit: Transit, node: IpsecDefaults
+) -> DialInEnd:
+    made = server(
+        place,
+        compartment,
+        item,
+        transit.inner,
+        node.backend,
+        dpd_delay_s=node.timers.dpd_delay_s,
+        if_id=XFRM_IF_ID if node.backend is EspBackend.KERNEL else 0,
+    )
+    return DialInEnd(made, transit, node.timers, IPv4Address(item.dial_in.public_address))
 
 
 def _tunnel(place: str, vip: str, item: pb.Connection, transit: Transit, node: IpsecDefaults) -> Tunnel:

@@ -17,6 +17,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from lab.cli import output
+from lab.cli.bgp import bgp
 from lab.cli.capture import capture
 from lab.cli.check import check
 from lab.cli.doctor import doctor
@@ -55,7 +56,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for verb in (up, down, status, logs, capture, trace, show, migrate, validate, check, doctor, gc):
+    for verb in (up, down, status, logs, capture, trace, show, bgp, migrate, validate, check, doctor, gc):
         app.command()(guarded(verb))
     # What follows the node is the command's own, its options too.
     app.command("exec", context_settings={"allow_interspersed_args": False})(guarded(exec_))

@@ -42,6 +42,7 @@ or `TERM=dumb`) they write lines; `NO_COLOR` takes the colours away.
     hnvlab exec -i blue-web -- sh -s <script.sh    # stdin
     hnvlab capture gw01:pa0 ip proto 47            # packets as text; all behind the place is tcpdump's filter
     hnvlab capture -w tunnel.pcap gw01:fe0         # or for Wireshark; `-w -` writes to stdout
+    hnvlab bgp gw01 blue --routes best             # a tenant's BGP router: peers and routes
     hnvlab logs -f gw01                            # what a node's daemons write
     hnvlab exec --lab tour hv01 -- ip address      # where several labs are up
     hnvlab down

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from lab.controller import models_bgp as bgp
 from lab.controller import models_connection as connection
 from lab.controller import models_fabric as fabric
 from lab.controller import models_policy as policy
@@ -83,10 +84,11 @@ VIRTUAL_GATEWAYS = Collection(
         Collection("networkConnections", Resource[connection.NetworkConnection], "network_connections"),
         Collection(
             "bgpRouters",
-            Resource[tenant.BgpRouter],
+            Resource[bgp.BgpRouter],
             "bgp_routers",
-            (Collection("bgpPeers", Resource[tenant.BgpPeer], "bgp_peers"),),
+            (Collection("bgpPeers", Resource[bgp.BgpPeer], "bgp_peers"),),
         ),
+        Collection("policyMaps", Resource[bgp.PolicyMap], "policy_maps"),
     ),
 )
 ACCESS_CONTROL_LISTS = Collection(

@@ -73,9 +73,12 @@ def _duplicate_ids(path: Path, resource: Resource[Any]) -> Iterator[Complaint]:
 
 
 def _references(path: Path, resource: Resource[Any], inventory: Inventory) -> Iterator[Complaint]:
+    mine = {at.key for at, _ in tree(path, resource)}
     for citation in citations(path, resource):
         target = citation.target
-        if target is None or inventory.find(target) is None:
+        # What it refers to in itself is what it is going to be.
+        inside = target is not None and target.root.key == path.root.key
+        if target is None or (target.key not in mine if inside else inventory.find(target) is None):
             allowed = " or ".join(sorted(citation.allowed))
             yield Complaint(
                 "ReferencedResourceNotFound",

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_network
 
 from lab.controller.allocation import gre_vips
-from lab.controller.catalog import Path, children, tree
+from lab.controller.catalog import Path, children
+from lab.controller.checks_bgp import bgp
+from lab.controller.connections_nat import check_nat
 from lab.controller.inventory import Inventory
 from lab.controller.models_connection import IpsecConfiguration, NetworkConnection, TrafficSelector
 from lab.controller.models_fabric import GatewayPool, LogicalSubnet
@@ -51,11 +53,7 @@ def virtual_gateway(
         if isinstance(child.properties, NetworkConnection):
             yield from _pool(at, child.properties, gateway, inventory)
             yield from _KINDS[child.properties.connection_type](at, child.properties, gateway, inventory)
-    for at, child in tree(path, resource):
-        if at.collection.segment == "bgpPeers":
-            peer = child.properties
-            if not (peer.ext_as_number or peer.peer_as_number or peer.as_number):
-                yield invalid("A BGP peer needs 'extAsNumber' or 'asNumber'.", f"{at.ref}: extAsNumber")
+    yield from bgp(path, resource, inventory)
 
 
 def _pool(
@@ -172,4 +170,5 @@ _KINDS: Mapping[str, Callable[[Path, NetworkConnection, VirtualGateway, Inventor
     "IPSec": _ipsec,
     "GRE": _gre,
     "L3": _l3,
+    "NAT": check_nat,
 }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, ip_network
 
+from lab.controller.bgp import router_record
 from lab.controller.completion import derived_mac, router_address
 from lab.controller.connections import connection_record
 from lab.controller.domains import Compartment, Frame, Subnet
-from lab.controller.models_tenant import BgpPeer, BgpRouter
-from lab.controller.shapes import Resource, as_number
 from lab.southbound import southbound_pb2 as pb
 
 
@@ -31,7 +30,7 @@ def compartment_record(frame: Frame, place: Compartment) -> pb.Compartment:
         vm_prefixes=prefixes,
         vip=place.vip,
         connections=[connection_record(item, place) for item in place.resource.network_connections],
-        bgp=_bgp(place, prefixes),
+        bgp=router_record(place, prefixes),
     )
 
 
@@ -40,28 +39,3 @@ def _vm_prefixes(subnets: tuple[Subnet, ...], place: Compartment) -> list[str]:
     compartment is IPv4.
     """
     return [s.prefix for s in subnets if s.vsid != place.vsid and ip_network(s.prefix).version == 4]
-
-
-def _bgp(place: Compartment, prefixes: list[str]) -> pb.BgpRouter | None:
-    router: BgpRouter | None = next(
-        (r.properties for r in place.resource.bgp_routers if r.properties.is_enabled), None
-    )
-    if router is None:
-        return None
-    return pb.BgpRouter(
-        asn=as_number(router.ext_as_number),
-        router_id=router.router_id or place.address,
-        networks=router.bgp_networks or prefixes,
-        peers=[_peer(item) for item in router.bgp_peers],
-    )
-
-
-def _peer(item: Resource[BgpPeer]) -> pb.BgpPeer:
-    peer = item.properties
-    number = as_number(peer.ext_as_number) if peer.ext_as_number else peer.peer_as_number or peer.as_number
-    return pb.BgpPeer(
-        name=item.resource_id,
-        address=peer.peer_ip_address,
-        asn=number or 0,
-        hold_time_s=peer.hold_time_seconds,
-    )

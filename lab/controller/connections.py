@@ -41,6 +41,8 @@ def connection_record(item: Resource[NetworkConnection], place: Compartment) -> 
         for route in result.routes:
             # The product's L3 connection has one peer: the tenant's router in the VLAN.
             route.next_hop = route.next_hop or next(iter(wanted.peer_ip_addresses), "")
+    elif wanted.nat_configuration is not None:
+        result.nat.CopyFrom(place.nats[item.resource_id])
     return result
 
 

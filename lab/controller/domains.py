@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from lab.controller.models_tenant import NetworkInterface, VirtualGateway
 from lab.controller.observations import LearnedRoute
 from lab.controller.shapes import Resource
+from lab.southbound import southbound_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Compartment:
         resource: what the client wants, secrets included.
         gre_vip: the gateway's address for GRE tunnels; empty: it has none.
         vlans: VLAN ids of the L3 connections, by connection.
+        nats: what the NAT connections translate to, by connection.
     """
 
     node: str
@@ -89,6 +91,7 @@ class Compartment:
     resource: VirtualGateway
     gre_vip: str = ""
     vlans: Mapping[str, int] = field(default_factory=dict)
+    nats: Mapping[str, pb.Nat] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

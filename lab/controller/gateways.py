@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from typing import cast
 
 from lab.controller.catalog import GATEWAYS, PUBLIC_IP_ADDRESSES, Path, parse_path
+from lab.controller.connections_nat import nat_message
 from lab.controller.domains import Compartment
 from lab.controller.inventory import COMPARTMENT_ADDRESS, GRE_VIP, PLACEMENT, PROVIDER_ADDRESS, Inventory
 from lab.controller.models_fabric import GatewayPool
@@ -54,6 +55,11 @@ def compartment_of(network: Path, rdid: str, inventory: Inventory) -> Compartmen
         resource=resource.properties,
         gre_vip=inventory.allocations.get((GRE_VIP, node), ""),
         vlans=_vlans(resource.properties, inventory),
+        nats={
+            item.resource_id: nat_message(item.properties.nat_configuration, inventory)
+            for item in resource.properties.network_connections
+            if item.properties.nat_configuration is not None
+        },
     )
 
 

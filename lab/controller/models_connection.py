@@ -4,6 +4,7 @@ Fields and spelling: MS-NCNBI §3.1.5.17.4. Extensions to Microsoft's shape, all
 gateway is told by Add-VpnS2SInterface what its API does not carry:
 
 - `ipSecConfiguration.persistent` (default true; false: dialled by the first packet for one of its routes)
+- `natConfiguration`, with connectionType "NAT" (docs/decisions/0009-nat-shape.md)
 - `ipSecConfiguration.networkOutageSeconds` (NetworkOutageTime), `numberOfTries`, `retryIntervalSeconds`
 """
 
@@ -20,11 +21,13 @@ from lab.controller.shapes import (
     Prefix,
     Reference,
     Refers,
+    Resource,
     Shape,
     empty_is_none,
     word,
 )
 
+Port = Annotated[int, Field(ge=1, le=65535)]
 OUTAGES_S = (3, 6, 9, 12, 15, 30, 60, 120, 240, 360, 720, 900)
 """What NetworkOutageTime of Add-VpnS2SInterface may be, in seconds."""
 
@@ -115,6 +118,29 @@ class L3Configuration(Shape):
     vlan_subnet: Annotated[Reference, Refers("logicalNetworks/subnets")]
 
 
+class InboundNatRule(Shape):
+    """From a port of the public address to one VM; the names are those of loadBalancers/inboundNatRules.
+
+    Without `backendPort` it is the frontend's, and without `remoteAddressPrefix` anybody may use it
+    (Add-NetNatStaticMapping).
+    """
+
+    protocol: Annotated[str, word("TCP", "UDP")]
+    frontend_port: Port
+    backend_port: Port | None = None
+    backend_ip_address: Ipv4
+    remote_address_prefix: Prefix | None = None
+
+
+class NatConfiguration(Shape):
+    """How a connection of type NAT translates: what New-NetNat and Add-NetNatExternalAddress say."""
+
+    public_ip_address: Annotated[Reference, Refers("publicIPAddresses")]
+    start_port: Port = 1024
+    end_port: Port = 65535
+    inbound_nat_rules: tuple[Resource[InboundNatRule], ...] = ()
+
+
 class ConnectionAddress(Shape):
     """An address of the compartment in its VLAN."""
 
@@ -128,7 +154,7 @@ class NetworkConnection(Shape):
     What is not this kind's may stand empty: Microsoft's own samples have `"l3Configuration": {}` everywhere.
     """
 
-    connection_type: Annotated[str, word("IPSec", "GRE", "L3")]
+    connection_type: Annotated[str, word("IPSec", "GRE", "L3", "NAT")]
     outbound_kilo_bits_per_second: PositiveUint32 = 5120
     inbound_kilo_bits_per_second: PositiveUint32 = 5120
     routes: tuple[Route, ...] = ()
@@ -138,6 +164,7 @@ class NetworkConnection(Shape):
     ip_sec_configuration: Annotated[IpsecConfiguration | None, BeforeValidator(empty_is_none)] = None
     gre_configuration: Annotated[GreConfiguration | None, BeforeValidator(empty_is_none)] = None
     l3_configuration: Annotated[L3Configuration | None, BeforeValidator(empty_is_none)] = None
+    nat_configuration: Annotated[NatConfiguration | None, BeforeValidator(empty_is_none)] = None
 
 
 def prefixes_of(selectors: tuple[TrafficSelector, ...]) -> list[str]:

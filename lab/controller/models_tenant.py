@@ -7,7 +7,6 @@ decides alone:
 - `virtualNetworks.properties.routingDomainId` (GUID; default: the virtual network's instanceId)
 - `virtualNetworks/subnets.properties.virtualSubnetId` (4096 .. 16777214; default: the lowest free one)
 - `networkInterfaces.properties.partnerProviderAddress` (IPv4; an appliance that encapsulates itself)
-- `virtualGateways/bgpRouters/bgpPeers.properties.holdTimeSeconds` (default 180, the product's)
 """
 
 from __future__ import annotations
@@ -16,18 +15,16 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from lab.controller.models_bgp import BgpRouter, PolicyMap
 from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_policy import PortSettings
 from lab.controller.shapes import (
     Address,
     AnyPrefix,
-    AsNumber,
     Guid,
     Ipv4,
     Mac,
     OptionalReference,
-    PositiveUint32,
-    Prefix,
     Reference,
     Refers,
     Resource,
@@ -103,28 +100,6 @@ class NetworkInterface(Shape):
     ip_configurations: tuple[Resource[IpConfiguration], ...] = Field(default=(), max_length=1)
 
 
-class BgpPeer(Shape):
-    """A BGP neighbour of a compartment: a router of the customer's site."""
-
-    peer_ip_address: Ipv4
-    as_number: PositiveUint32 | None = None
-    peer_as_number: PositiveUint32 | None = None
-    ext_as_number: AsNumber | None = None
-    hold_time_seconds: int = Field(default=180, ge=3, le=65535)
-
-
-class BgpRouter(Shape):
-    """A compartment's BGP speaker."""
-
-    ext_as_number: AsNumber
-    router_id: Ipv4 | None = None
-    router_ip: tuple[Ipv4, ...] = ()
-    is_enabled: bool = True
-    require_igp_sync: bool = Field(default=True, alias="requireIGPSync")
-    bgp_networks: tuple[Prefix, ...] = ()
-    bgp_peers: tuple[Resource[BgpPeer], ...] = ()
-
-
 class VirtualGateway(Shape):
     """A tenant's share of the gateways: its connections and its BGP router."""
 
@@ -135,3 +110,4 @@ class VirtualGateway(Shape):
     routing_type: Annotated[str, word("Dynamic", "Static")] = "Dynamic"
     network_connections: tuple[Resource[NetworkConnection], ...] = ()
     bgp_routers: tuple[Resource[BgpRouter], ...] = Field(default=(), max_length=1)
+    policy_maps: tuple[Resource[PolicyMap], ...] = ()

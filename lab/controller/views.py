@@ -27,12 +27,11 @@ from lab.controller.controller import Controller
 from lab.controller.fleet import POLICY_FAILURE, ConfigurationState, Node
 from lab.controller.gateways import network_of_gateway, unreachable_peers, vip_of
 from lab.controller.inventory import PLACEMENT, PROVIDER_ADDRESS
+from lab.controller.models_bgp import BgpPeer, BgpRouter
 from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import Gateway, GatewayPool, IpPool, Server
 from lab.controller.models_policy import AccessControlList, RouteTable
 from lab.controller.models_tenant import (
-    BgpPeer,
-    BgpRouter,
     NetworkInterface,
     VirtualGateway,
     VirtualSubnet,

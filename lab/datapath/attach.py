@@ -92,7 +92,16 @@ class TcxHook:
 
     def remove(self, ifindex: int) -> None:
         """See `Hook.remove`."""
-        (self._pins / str(ifindex)).unlink(missing_ok=True)
+        pin = self._pins / str(ifindex)
+        if not pin.exists():
+            return
+        # Without its pin the link goes some time later, and a program that comes back meanwhile is refused.
+        link = TcxLink.pinned(pin)
+        try:
+            link.detach()
+        finally:
+            link.close()
+        pin.unlink()
 
     def attached(self) -> set[int]:
         """See `Hook.attached`; an index whose interface is gone is still among them."""

@@ -50,6 +50,7 @@ _SIGNATURES: tuple[tuple[str, type | None, tuple[type, ...]], ...] = (
     ),
     ("bpf_prog_test_run_opts", ctypes.c_int, (ctypes.c_int, ctypes.c_void_p)),
     ("bpf_link_create", ctypes.c_int, (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)),
+    ("bpf_link_detach", ctypes.c_int, (ctypes.c_int,)),
     ("bpf_link_update", ctypes.c_int, (ctypes.c_int, ctypes.c_int, ctypes.c_void_p)),
     ("ring_buffer__new", ctypes.c_void_p, (ctypes.c_int, *(ctypes.c_void_p,) * 3)),
     ("ring_buffer__add", ctypes.c_int, (ctypes.c_void_p, ctypes.c_int, *(ctypes.c_void_p,) * 2)),

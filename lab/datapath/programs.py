@@ -107,6 +107,10 @@ class TcxLink(Descriptor):
         """Put another program in the place of the attached one, atomically: no packet meets neither."""
         check(library().call.bpf_link_update(self.fd, program.fd, None), "replace the program of a link")
 
+    def detach(self) -> None:
+        """Take the program off the device; no error when the device is gone."""
+        check(library().call.bpf_link_detach(self.fd), "detach a link")
+
     def pin(self, path: Path) -> None:
         """Keep the link when the last descriptor is closed."""
         check(library().call.bpf_obj_pin(self.fd, str(path).encode()), str(path))

@@ -14,7 +14,7 @@ from lab.ipsec.state import ChildBytes, Phase, TunnelState, observed
 
 NO_BYTES = ChildBytes(0, 0)
 MOST_CALLING = 64
-"""So many calls that have not got through are remembered, to name the caller of one that fails."""
+"""So many of the latest calls are remembered, to name the caller of one that fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class DialInState:
         listening: charon answers and has the connection loaded.
         clients: who is connected, by address out of the pool.
         last_error: why the latest call that failed did.
-        calling: who calls, by charon's number of the IKE_SA.
+        calling: who has called of late, by charon's number of the IKE_SA.
         since_unix_s: when it began to listen; 0: it does not.
         ended: traffic of callers who are gone.
     """
@@ -126,7 +126,6 @@ def unwelcome(server: DialInServer, connection: str, sa: Mapping[str, Any]) -> s
 _IDENTITY = re.compile(r"received EAP identity '(?P<who>.*)'|received end entity cert \"(?P<subject>.*)\"")
 _REFUSED = ""
 """Stands for a caller whose refusal has been noted."""
-_DONE = re.compile(r"IKE_SA .* established between")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +148,10 @@ REFUSALS: tuple[Refusal, ...] = tuple(
         ),
         (r"pool '.*' is full", "{full}"),
         (
+            r"traffic selectors .* unacceptable|failed to establish CHILD_SA",
+            "no CHILD_SA for {who}: what he asks for is not what is offered",
+        ),
+        (
             r"received proposals unacceptable|no acceptable [\w -]+ found",
             "no common proposal: the transforms of {who} are none of ours",
         ),
@@ -168,8 +171,6 @@ def noted(before: DialInState, line: LogLine, server: DialInServer) -> DialInSta
     who = before.calling.get(line.number, "a caller")
     if who == _REFUSED:
         return before
-    if _DONE.search(line.text):
-        return replace(before, calling={n: w for n, w in before.calling.items() if n != line.number})
     full = f"the address pool {server.pool} is exhausted: {who} got no address"
     if server.limited:
         full = f"the maximum of {server.maximum} connections is reached: {who} was turned away"

@@ -88,10 +88,10 @@ class DialInServer:
         return (*((self.name,) if self.users else ()), *machines)
 
     def load(self) -> Load:
-        """What charon must hold. The users are secrets only, so a changed list disturbs no caller."""
+        """What charon must hold. A changed list of users disturbs no caller who is still on it."""
         return Load(
             connections={name: self._connection(name) for name in self.connections},
-            secrets={self._secret_id(user): self._secret(user) for user in self.users},
+            users={self._secret_id(user): self._secret(user) for user in self.users},
             pools={self.name: self._pool()},
             keys=(self.key,),
         )
@@ -100,7 +100,8 @@ class DialInServer:
         """A caller's selector is the one address that he was given ("dynamic"), whatever he asks for.
 
         The selector is all by which libipsec chooses an SA and all that it checks of a source, so this keeps
-        callers apart. One connection for each user ("replace"): who calls again has lost his old one.
+        callers apart. A user may call from several machines ("never"), as with RRAS: if the second call
+        closed the first, both machines would call again and close each other's without end.
         """
         remote: ViciMessage = {"auth": "eap-mschapv2", "eap_id": "%any"}
         if name != self.name:
@@ -112,7 +113,7 @@ class DialInServer:
             "pools": [self.name],
             "dpd_delay": f"{self.dpd_delay_s}s",
             "mobike": "no",
-            "unique": "replace",
+            "unique": "never",
             "send_cert": "always",
             "encap": "yes" if self.backend is EspBackend.LIBIPSEC else "no",
             "local": {"auth": "pubkey", "certs": [self.certificate], "id": self.identity},

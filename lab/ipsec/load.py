@@ -16,7 +16,8 @@ class Load:
     Attributes:
         connections: settings of load-conn by name. Who calls with one authentication method and who calls
             with another are two connections to charon, though one to the product.
-        secrets: messages of load-shared by their id.
+        secrets: messages of load-shared by their id; who changes one means that its SAs be closed.
+        users: the same for those who call; changing one closes nothing.
         pools: settings of load-pool by name.
         keys: private keys, PEM. Which is used follows from the certificates that a connection names; those,
             and the authorities that it trusts, come with the connection.
@@ -24,8 +25,14 @@ class Load:
 
     connections: Mapping[str, ViciMessage]
     secrets: Mapping[str, ViciMessage] = field(default_factory=dict)
+    users: Mapping[str, ViciMessage] = field(default_factory=dict)
     pools: Mapping[str, ViciMessage] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
+
+    @property
+    def shared(self) -> Mapping[str, ViciMessage]:
+        """All messages of load-shared."""
+        return {**self.secrets, **self.users}
 
 
 class Connection(Protocol):

@@ -61,7 +61,7 @@ class Loader:
             session.unload_conn({"name": name})
             terminate(session, ike=name)
             del self._connections[name]
-        for secret in self._secrets.keys() - {secret for load in loads for secret in load.secrets}:
+        for secret in self._secrets.keys() - {secret for load in loads for secret in load.shared}:
             session.unload_shared({"id": secret})
             del self._secrets[secret]
         for pool in self._pools.keys() - {pool for load in loads for pool in load.pools}:
@@ -78,20 +78,24 @@ class Loader:
             if key not in self._keys:
                 session.load_key({"type": "any", "data": key})
                 self._keys.add(key)
-        for secret, message in load.secrets.items():
-            if self._secrets.get(secret) != message:
+        outdated = False
+        for secret, message in load.shared.items():
+            before = self._secrets.get(secret)
+            if before != message:
                 session.load_shared(message)
                 self._secrets[secret] = message
+                outdated |= before is not None and secret in load.secrets
         for pool, settings in load.pools.items():
             if self._pools.get(pool) != settings:
                 self._load_pool(session, pool, settings)
         for name, settings in load.connections.items():
             before = self._connections.get(name)
-            if before == settings:
-                continue
-            session.load_conn({name: settings})
-            self._connections[name] = settings
-            if before is not None:
+            if before != settings:
+                session.load_conn({name: settings})
+                self._connections[name] = settings
+                outdated |= before is not None
+        if outdated:
+            for name in load.connections:
                 terminate(session, ike=name)
 
     def _load_pool(self, session: Session, name: str, settings: ViciMessage) -> None:
@@ -124,7 +128,7 @@ def adopted(session: Session, wanted: Collection[Connection]) -> Loader:
         session.unload_conn({"name": name})
         terminate(session, ike=name)
     secrets = {name.decode() for name in session.get_shared().get("keys", [])}
-    for secret in secrets - {secret for load in loads.values() for secret in load.secrets}:
+    for secret in secrets - {secret for load in loads.values() for secret in load.shared}:
         session.unload_shared({"id": secret})
     return Loader(
         loads[item.name] for item in wanted if item.initiator and loads[item.name].connections.keys() <= known

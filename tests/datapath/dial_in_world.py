@@ -17,14 +17,13 @@ The gateway's side is what its agent will do, step by step; the road warriors ru
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -76,19 +75,31 @@ class Server:
     def __post_init__(self) -> None:
         self.folder = self.world.folder / f"server-{self.tenant}"
         self.folder.mkdir()
-        self.charon = Charon(self.folder / "vici", self.folder / "causes")
         self._accounting = Accounting(interim_s=1)
         self._stop = threading.Event()
-        self._watcher = threading.Thread(
-            target=self.charon.watch, args=(self._stop, self._on_attach, self._on_look), daemon=True
-        )
+        self._watcher: threading.Thread | None = None
         self.daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """charon, and who drives it."""
         self.start_charon()
+        self.start_driver()
+
+    def start_driver(self) -> None:
+        """Who drives charon, with nothing known of any run before."""
+        self.charon = Charon(self.folder / "vici", self.folder / "causes")
+        self._stop.clear()
         self.apply(self.desired)
+        self._watcher = threading.Thread(
+            target=self.charon.watch, args=(self._stop, self._on_attach, self._on_look), daemon=True
+        )
         self._watcher.start()
+
+    def stop_driver(self) -> None:
+        """As when the gateway's agent ends; charon goes on."""
+        self._stop.set()
+        if self._watcher:
+            self._watcher.join()
 
     def start_charon(self) -> None:
         config = CharonConfig(
@@ -118,6 +129,10 @@ class Server:
     def state(self) -> DialInState:
         return self.charon.servers[CONNECTION]
 
+    def ids(self) -> dict[str, str]:
+        """charon's own numbers of the CHILD_SAs that stand, by user."""
+        return {client.user: ",".join(client.tunnel.children) for client in self.state.clients.values()}
+
     def users(self) -> set[str]:
         """Who is connected."""
         return {client.user for client in self.state.clients.values()}
@@ -146,9 +161,7 @@ class Server:
 
     def close(self) -> None:
         """End both."""
-        self._stop.set()
-        if self._watcher.is_alive():
-            self._watcher.join()
+        self.stop_driver()
         if self.daemon and self.daemon.poll() is None:
             self.daemon.terminate()
             self.daemon.wait(20)
@@ -299,20 +312,39 @@ class World:
         )
         (folder / "config.json").write_text(config.to_json())
         for service in ("charon", "run"):
-            self.processes[f"{caller}-{service}"] = self.start(
-                f"{caller}-{service}",
-                caller,
-                *(sys.executable, "-m", "lab.roadwarrior", "--config", f"{folder}/config.json"),
-                *("--state", str(folder), "--resolver", f"{folder}/resolv.conf", service),
-            )
+            self.start_service(caller, service)
+
+    def start_service(self, caller: str, service: str) -> None:
+        """One of a road warrior's services."""
+        folder = self.folder / f"caller-{caller}"
+        self.processes[f"{caller}-{service}"] = self.start(
+            f"{caller}-{service}",
+            caller,
+            *(sys.executable, "-m", "lab.roadwarrior", "--config", f"{folder}/config.json"),
+            *("--state", str(folder), "--resolver", f"{folder}/resolv.conf", service),
+        )
+
+    def kill_service(self, caller: str, service: str) -> None:
+        """As a crash would."""
+        process = self.processes.pop(f"{caller}-{service}")
+        kill(process.pid)
+        process.wait(20)
 
     def hang_up(self, caller: str) -> None:
         """End a road warrior's services as a machine that is switched off properly does."""
         for service in ("charon", "run"):
-            process = self.processes.pop(f"{caller}-{service}", None)
-            if process:
-                process.send_signal(signal.SIGTERM)
+            self.end_service(caller, service)
+
+    def end_service(self, caller: str, service: str) -> None:
+        """One of them, if it runs."""
+        process = self.processes.pop(f"{caller}-{service}", None)
+        if process:
+            process.send_signal(signal.SIGTERM)
+            try:
                 process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
     def seen(self, caller: str) -> dict[str, Any]:
         """What a road warrior says of his connection."""
@@ -336,58 +368,10 @@ class World:
 
     def close(self) -> None:
         """End every process of ours and every namespace."""
-        for caller in self.callers:
-            self.hang_up(caller)
-        for server in self.servers.values():
-            server.close()
-        for path in (self.folder / "netns").glob("*"):
-            Namespace(path).remove()
-
-
-def echo(namespace: Path, address: str, kind: socket.SocketKind) -> tuple[socket.socket, threading.Thread]:
-    """A socket that sends back what it gets, once, made in a namespace."""
-
-    def make() -> socket.socket:
-        made = socket.socket(socket.AF_INET, kind)
-        made.bind((address, 0))
-        made.settimeout(10)
-        if kind is socket.SOCK_STREAM:
-            made.listen()
-        return made
-
-    def serve() -> None:
-        if kind is socket.SOCK_DGRAM:
-            data, sender = listening.recvfrom(65536)
-            listening.sendto(data, sender)
-            return
-        connection, _ = listening.accept()
-        with connection:
-            while data := connection.recv(65536):
-                connection.sendall(data)
-
-    listening = Namespace(namespace).run(make)
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    return listening, thread
-
-
-def carries(client: Path, server: Path, address: str, kind: socket.SocketKind, size: int) -> int:
-    """Bytes that come back whole from an echo in another namespace."""
-    listening, thread = echo(server, address, kind)
-    sent = os.urandom(size)
-    with listening, Namespace(client).run(lambda: socket.socket(socket.AF_INET, kind)) as caller:
-        caller.settimeout(10)
-        caller.connect(listening.getsockname())
-        if kind is socket.SOCK_DGRAM:
-            caller.send(sent)
-            received = caller.recv(65536)
-        else:
-            writer = threading.Thread(
-                target=lambda: (caller.sendall(sent), caller.shutdown(socket.SHUT_WR)), daemon=True
-            )
-            writer.start()
-            received = b"".join(iter(lambda: caller.recv(65536), b""))
-            writer.join(10)
-        thread.join(10)
-    assert received == sent
-    return len(received)
+        with ExitStack() as closing:
+            for path in (self.folder / "netns").glob("*"):
+                closing.callback(Namespace(path).remove)
+            for server in self.servers.values():
+                closing.callback(server.close)
+            for key in list(self.processes):
+                closing.callback(self.end_service, *key.rsplit("-", 1))

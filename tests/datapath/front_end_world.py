@@ -1,8 +1,10 @@
 """Gateways in namespaces: front ends on one wire, and compartments behind them.
 
-red   blue                 red-site   blue-site     gre0 10.9.0.1 - 10.9.0.2, the same for both tenants
-  \\   /                         \\   /              vlan0 10.8.0.1 - 10.8.0.2, the same for both tenants
-    gw  203.0.113.1, VIP .10 --- site  203.0.113.2
+red   blue                     red-site   blue-site
+   |  |                               |  |
+    gw  203.0.113.1, VIP .10 ------- site  203.0.113.2
+
+Both tenants have the same addresses: 10.9.0.1 and .2 at `tunnel0` (GRE), 10.8.0.1 and .2 at `vlan0`.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class Node:
             self.namespace.ip(f"link set {leg.interface} up")
 
     def plug_gre(
-        self, inner: Namespace, name: str, remote: IPv4Address, key: int, device: str = "gre0"
+        self, inner: Namespace, name: str, remote: IPv4Address, key: int, device: str = "tunnel0"
     ) -> None:
         """A GRE connection for a compartment; the device has no address yet."""
         self._pair(inner, name, device)
@@ -102,7 +104,7 @@ def front_end_world() -> Iterator[FrontEndWorld]:
                 inner = made[name]
                 node.plug_gre(inner, f"g-{tenant}", remote, KEYS[tenant])
                 node.plug_vlan(inner, f"v-{tenant}", VLANS[tenant])
-                inner.ip(f"addr add 10.9.0.{last}/24 dev gre0")
+                inner.ip(f"addr add 10.9.0.{last}/24 dev tunnel0")
                 inner.ip(f"addr add 10.8.0.{last}/24 dev vlan0")
         for node in (gw, site):
             node.start()

@@ -19,6 +19,7 @@ from google.protobuf.json_format import MessageToJson
 
 from gwnode.agent import GatewayAgent
 from gwnode.settings import Settings
+from lab.datapath.front_end import FrontEnd
 from lab.errors import LabError
 from lab.ipsec.esp import detect_backend
 from lab.model.names import interface_name
@@ -62,7 +63,8 @@ async def main(folder: Path) -> None:
     values = json.loads((folder / "settings.json").read_text())
     paths = {key: Path(values[key]) for key in ("namespaces", "scan", "definitions", "state")}
     settings = Settings(lab=values["lab"], transit=IPv4Network(values["transit"]), **paths)
-    agent = GatewayAgent(settings, detect_backend(), WireEndpoint())
+    front_end = FrontEnd(settings.front_end, Path(values["pins"]))
+    agent = GatewayAgent(settings, detect_backend(), WireEndpoint(), front_end)
     applied = b""
     while True:
         goal = (folder / "goal").read_bytes()

@@ -18,9 +18,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from gwnode.netns import Namespace
+from lab.datapath.pins import BPFFS
 from lab.model.lab import SiteConfig
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import record
@@ -84,10 +87,12 @@ class World:
 
     Attributes:
         folder: everything stands below it.
+        pins: of the gateway's front end.
         pids: processes that we started, by name.
     """
 
     folder: Path
+    pins: Path = field(default_factory=lambda: BPFFS / f"hnvt-{uuid.uuid4().hex[:8]}")
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     version: int = 0
 
@@ -253,6 +258,7 @@ class World:
             "scan": str(folder / "service"),
             "definitions": str(folder / "definitions"),
             "state": str(folder / "state"),
+            "pins": str(self.pins),
         }
         (folder / "settings.json").write_text(json.dumps(settings))
         self.start("gateway", "gateway", "s6-svscan", str(folder / "service"))
@@ -325,6 +331,7 @@ class World:
                     )
             subprocess.run(["s6-svscanctl", "-t", str(scan)], check=True)
             self.processes.pop(key).wait(20)
+        shutil.rmtree(self.pins, ignore_errors=True)
         for folder in ("compartments", "netns"):
             for path in (self.folder / folder).glob("*"):
                 Namespace(path).remove()

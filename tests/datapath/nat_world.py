@@ -21,12 +21,13 @@ from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 
-from gwnode.nat import NEVER_OUTSIDE, SYSCTLS, Nat, forward_rules, nat, nat_items
+from gwnode.nat import SYSCTLS, Nat, forward_rules, nat, nat_items
 from gwnode.nat_front import MARK, RULE_PRIORITY, TABLE, Leg, leg_items, leg_routes
 from gwnode.nat_front import SYSCTLS as FRONT_SYSCTLS
 from gwnode.nat_sessions import NatSession, end_stale_sessions, sessions
 from gwnode.netns import set_sysctl
 from gwnode.nft import chain, replace_table
+from lab.model.internet import NEVER_OUTSIDE
 from lab.southbound import southbound_pb2 as pb
 
 from .netns import Namespace, namespaces

@@ -107,6 +107,13 @@ def test_without_connections_only_the_front_end_is_left(place: tuple[Path, Names
     assert attached(place) == {space.ifindex(FE)}
 
 
+def test_a_connection_may_go_and_come_again_at_once(place: tuple[Path, Namespace]) -> None:
+    """The kernel lets go of a link some time after its pin: a program that comes back must not meet it."""
+    with opened(place) as front_end:
+        for legs in (LEGS, ()) * 20:
+            place[1].call(partial(front_end.apply, legs))
+
+
 WRONG: list[tuple[ConnectionLeg, str, str]] = [
     (VlanLeg("v-far", 0), "HNV-FE-001", "v-far"),
     (VlanLeg("v-far", 4095), "HNV-FE-001", "v-far"),

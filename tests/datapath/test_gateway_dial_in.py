@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
 from lab.ipsec.accounting import AccountingKind
 from lab.testing.eventually import eventually
 
-from .dial_in_world import DNS, POOL, USERS, VM, Server, World, carries
+from .dial_in_world import DNS, POOL, USERS, VM, Server, World
+from .echo import carries
 
 pytestmark = pytest.mark.root
 
@@ -120,15 +122,13 @@ def test_callers_reach_each_other_only_by_their_own_addresses(world: World) -> N
 )
 def test_a_wrong_user_is_refused_and_harms_nobody(world: World, user: str, password: str, cause: str) -> None:
     server = world.servers["blue"]
-    before = dict(server.state.clients)
+    before = server.ids()
     world.by_password("stranger", "blue", user, password)
     try:
         eventually(lambda: refused(world, "stranger", server, cause), UP_S)
     finally:
         world.hang_up("stranger")
-    assert {a: c.tunnel.since_unix_s for a, c in server.state.clients.items()} == {
-        a: c.tunnel.since_unix_s for a, c in before.items()
-    }
+    assert server.ids() == before
 
 
 def test_a_strange_authoritys_certificate_is_refused(world: World) -> None:
@@ -175,6 +175,46 @@ def test_no_more_than_the_maximum_are_connected(world: World) -> None:
         eventually(lambda: all_up(world), UP_S)
 
 
+def test_a_raised_maximum_lets_more_in(world: World) -> None:
+    """Who was connected is closed and calls again, as charon does not resize a pool in use."""
+    server = world.servers["red"]
+    before = server.desired
+
+    def both() -> None:
+        up(world, "carol")
+        up(world, "dave")
+        assert server.users() == {"carol", "dave"}
+        assert server.state.last_error == "" or "maximum of 1" in server.state.last_error
+
+    server.apply(replace(before, maximum=2))
+    try:
+        world.by_password("dave", "red")
+        eventually(both, UP_S)
+    finally:
+        world.hang_up("dave")
+        server.apply(before)
+        eventually(lambda: all_up(world), UP_S)
+
+
+def test_new_name_servers_disturb_nobody_and_are_told_to_the_next(world: World) -> None:
+    server = world.servers["blue"]
+    before, ids = server.desired, server.ids()
+
+    def told() -> None:
+        assert world.seen("stranger").get("name_servers") == ["10.0.0.54"], world.seen("stranger")
+
+    server.apply(replace(before, dns=(IPv4Address("10.0.0.54"),)))
+    try:
+        world.by_password("stranger", "blue", "alice")
+        eventually(told, UP_S)
+        assert server.ids().items() >= {(user, child) for user, child in ids.items() if user != "alice"}
+        assert ids["alice"] in [",".join(c.tunnel.children) for c in server.state.clients.values()]
+    finally:
+        world.hang_up("stranger")
+        server.apply(before)
+        eventually(lambda: all_up(world), UP_S)
+
+
 def test_traffic_is_counted_and_accounted(world: World) -> None:
     server = world.servers["blue"]
     address = server.address("bob")
@@ -206,10 +246,11 @@ def test_traffic_is_counted_and_accounted(world: World) -> None:
     eventually(lambda: all_up(world), UP_S)
 
 
-def test_a_caller_who_hangs_up_has_his_own_name_servers_again(world: World) -> None:
-    world.hang_up("bob")
+def test_a_caller_whose_agent_ends_has_his_own_name_servers_again(world: World) -> None:
+    world.end_service("bob", "run")
     assert world.resolver("bob") == "search example.net\nnameserver 198.51.100.53\n"
     assert "10.0.0.0/24" not in world.run("bob", "ip", "route").stdout
+    world.hang_up("bob")
     world.by_password("bob", "blue")
     eventually(lambda: all_up(world), UP_S)
 
@@ -217,17 +258,56 @@ def test_a_caller_who_hangs_up_has_his_own_name_servers_again(world: World) -> N
 def test_a_changed_list_of_users_disturbs_only_who_is_gone(world: World) -> None:
     server = world.servers["blue"]
     everybody = server.desired
-    since = {client.user: client.tunnel.since_unix_s for client in server.state.clients.values()}
-    del since["bob"]
-    server.apply(replace(everybody, users={"alice": "blue-alice", "erin": "blue-erin"}))
+    before = server.ids()
+    del before["bob"]
+    server.apply(replace(everybody, users={"alice": "a-new-one", "erin": "blue-erin"}))
     try:
         eventually(lambda: refused(world, "bob", server, "unknown user bob"), UP_S)
-        assert {client.user: client.tunnel.since_unix_s for client in server.state.clients.values()} == since
+        assert server.ids() == before
         assert world.pings("alice", VM)
     finally:
         server.apply(everybody)
         eventually(lambda: all_up(world), UP_S)
-    assert {c.user: c.tunnel.since_unix_s for c in server.state.clients.values() if c.user in since} == since
+    assert server.ids().items() >= before.items()
+
+
+def test_an_agent_that_starts_again_disturbs_nobody_but_who_is_gone(world: World) -> None:
+    server = world.servers["blue"]
+    everybody, before = server.desired, server.ids()
+    server.stop_driver()
+    assert world.pings("alice", VM)
+    server.start_driver()
+    eventually(lambda: all_up(world), UP_S)
+    assert server.ids() == before
+    server.stop_driver()
+    server.desired = replace(everybody, users={"alice": "blue-alice"})
+    server.start_driver()
+    try:
+        del before["bob"]
+        eventually(lambda: are_connected(server, before), UP_S)
+        eventually(lambda: refused(world, "bob", server, "unknown user bob"), UP_S)
+        are_connected(server, before)
+    finally:
+        server.apply(everybody)
+        eventually(lambda: all_up(world), UP_S)
+
+
+def are_connected(server: Server, wanted: dict[str, str]) -> None:
+    assert server.ids() == wanted
+
+
+def test_a_road_warrior_whose_charon_crashes_comes_back(world: World) -> None:
+    world.kill_service("alice", "charon")
+    eventually(lambda: left(world, "alice"), UP_S)
+    world.start_service("alice", "charon")
+    eventually(lambda: all_up(world), UP_S)
+
+
+def left(world: World, caller: str) -> None:
+    """What the gateway said holds no more."""
+    assert world.seen(caller)["state"] == "Disconnected"
+    assert DNS not in world.resolver(caller)
+    assert caller not in world.servers["blue"].users()
 
 
 def test_a_server_that_crashes_gets_its_callers_back(world: World) -> None:

@@ -102,9 +102,10 @@ class Rates:
             yield client
         finally:
             for process in (client, server):
-                if process.poll() is None:
-                    process.kill()
-                process.communicate()
+                process.kill()
+                process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
 
     def listening(self, site: str) -> None:
         """Whether a site's server does."""

@@ -22,6 +22,8 @@ SELECTION = (
     "tests/datapath/test_switch_router.py",
     "tests/datapath/test_switch_out.py",
     "tests/datapath/test_switch_network.py",
+    "tests/datapath/test_front_end_frames.py",
+    "tests/datapath/test_access_port.py",
     "tests/stock_kernel",
 )
 """What is run when nothing else is asked for."""

@@ -37,7 +37,7 @@ def tenants() -> Iterator[dict[str, Pair]]:
             inner, far = made[tenant], made[f"{tenant}-site"]
             gw.plug_gre(inner, f"g-{tenant}", SITE, key)
             gw.plug_vlan(inner, f"v-{tenant}", VLANS[tenant])
-            inner.ip(f"addr add {GRE}.1/24 dev gre0")
+            inner.ip(f"addr add {GRE}.1/24 dev tunnel0")
             inner.ip(f"addr add {VLAN}.1/24 dev vlan0")
             site.ip(f"link add t-{tenant} type gre local {SITE} remote {VIP} key {key} ttl 64")
             site.ip(f"link add link {FE} name w-{tenant} type vlan id {VLANS[tenant]}")

@@ -136,7 +136,7 @@ def test_down_without_a_name_leaves_the_lab_of_another_user(
 def test_every_verb_speaks_json() -> None:
     commands = typer.main.get_command(build()).commands  # type: ignore[attr-defined]
     assert set(commands) == {
-        *("up", "down", "status", "exec", "logs", "capture", "trace", "show", "migrate"),
+        *("up", "down", "status", "exec", "logs", "capture", "trace", "show", "bgp", "migrate"),
         *("validate", "check", "doctor", "gc", "engine-stop"),
     }
     for name, command in commands.items():

@@ -188,7 +188,7 @@ def test_child_of_a_missing_parent(api: ControllerClient) -> None:
 def test_deep_children(api: ControllerClient) -> None:
     peer = "/virtualGateways/blue/bgpRouters/blue-router/bgpPeers/second"
     before = api.get("/virtualGateways/blue")
-    body = {"properties": {"peerIPAddress": "192.168.50.1", "asNumber": "64999"}}
+    body = {"properties": {"peerIPAddress": "192.168.50.2", "asNumber": "64999"}}
     assert api.put(peer, body)["properties"]["asNumber"] == 64999
     assert len(api.list("/virtualGateways/blue/bgpRouters/blue-router/bgpPeers")) == 2
     assert api.delete(peer)

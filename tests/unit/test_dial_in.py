@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gwnode.dial_in import connection_state, server, source_rules
+from gwnode.dial_in import HALF_OPEN_S, PLUGINS, connection_state, server, source_rules
 from lab.errors import LabError
 from lab.ipsec.accounting import Accounting, AccountingKind
 from lab.ipsec.clients import ClientState, DialInState, noted, observed_clients, unwelcome
@@ -18,9 +18,10 @@ from lab.ipsec.esp import EspBackend
 from lab.ipsec.handover import selector_addresses
 from lab.ipsec.logtail import parse
 from lab.ipsec.state import ChildBytes, Phase, TunnelState, cause_of
+from lab.ipsec.strongswan import CharonConfig, render
 from lab.model.roadwarrior import RoadWarriorConfig
 from lab.roadwarrior.agent import offered
-from lab.roadwarrior.config import caller
+from lab.roadwarrior.config import Paths, caller, charon_config
 from lab.roadwarrior.resolver import put, told, with_servers
 from lab.southbound import southbound_pb2 as pb
 
@@ -66,15 +67,15 @@ def test_the_pool_is_as_large_as_the_maximum(maximum: int, addresses: str) -> No
     assert pool == {"addrs": addresses, "dns": ["10.0.0.53"]}
 
 
-def test_users_are_secrets_and_nothing_else() -> None:
+def test_users_are_no_part_of_the_connection() -> None:
     one, two = SERVER.load(), replace(SERVER, users={"alice": "a", "bob": "b"}).load()
-    assert two.secrets["dial-in/bob"] == {
+    assert two.users["dial-in/bob"] == {
         "id": "dial-in/bob",
         "type": "EAP",
         "data": "b",
         "owners": ["bob"],
     }
-    assert (one.connections, one.pools, one.keys) == (two.connections, two.pools, two.keys)
+    assert (one.connections, one.pools, one.secrets) == (two.connections, two.pools, two.secrets)
 
 
 def test_secrets_do_not_stand_in_logs() -> None:
@@ -90,6 +91,25 @@ def test_a_caller_by_certificate_has_no_secret() -> None:
     assert load.keys == ("K",)
     assert dict(load.connections["vpn"])["local"] == {"auth": "pubkey", "certs": ["C"]}
     assert dict(load.connections["vpn"])["children"]["vpn"]["if_id_in"] == "1"  # type: ignore[index,call-overload]
+
+
+def test_a_callers_charon_takes_address_and_name_servers_only_where_they_belong() -> None:
+    text = render(charon_config(CONFIG, Paths(), EspBackend.LIBIPSEC))
+    assert "  install_virtual_ip = yes\n" in text
+    assert "  install_virtual_ip_on = ipsec0\n" in text
+    assert "      file = /run/hnvlab/name-servers.conf\n" in text
+    (line,) = [line.split() for line in text.splitlines() if line.strip().startswith("load =")]
+    # A provider before who needs it, and openssl's legacy MD4 for the password.
+    assert line.index("openssl") < line.index("eap-mschapv2") < line.index("kernel-libipsec")
+    assert "revocation" not in line
+
+
+def test_a_servers_charon_gives_addresses_and_takes_none() -> None:
+    config = CharonConfig(Path("/v"), Path("/l"), EspBackend.KERNEL, plugins=PLUGINS, half_open_s=HALF_OPEN_S)
+    text = render(config)
+    assert "  install_virtual_ip = no\n" in text
+    assert "  half_open_timeout = 10\n" in text
+    assert "resolve" not in text
 
 
 # -- from the goal state, and back ---

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import pytest
 
 from gwnode.agent import GatewayAgent
 from gwnode.settings import Settings
+from lab.datapath.legs import ConnectionLeg
 from lab.errors import LabError, Problem
 from lab.ipsec.esp import EspBackend
 from lab.southbound import southbound_pb2 as pb
@@ -33,12 +34,19 @@ class Switch:
         return pb.Report()
 
 
+class NoFrontEnd:
+    """Is not asked here."""
+
+    def apply(self, legs: Iterable[ConnectionLeg]) -> None:
+        raise AssertionError(legs)
+
+
 def test_what_is_the_switchs_alone_moves_no_compartment(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Call] = []
     switch = Switch(calls)
 
     async def follow() -> None:
-        agent = GatewayAgent(Settings(lab="small"), EspBackend.KERNEL, switch)
+        agent = GatewayAgent(Settings(lab="small"), EspBackend.KERNEL, switch, NoFrontEnd())
 
         def whole(goal: GoalState) -> None:
             calls.append(("whole", None))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
 from gwnode.bgp.config import RouterConfig, render
-from gwnode.bgp.control import Connectivity, Learned, Session, learned, sessions
+from gwnode.bgp.routes import Kind, Learned, Route, learned, of_kind, routes
+from gwnode.bgp.sessions import Connectivity, Session, plain, sessions
+from gwnode.runtime import router_files
+from gwnode.settings import Settings
 from lab.southbound import southbound_pb2 as pb
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "gateway"
@@ -33,9 +37,10 @@ def test_bird_conf() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("bird"), reason="BIRD is not installed on this machine")
-def test_bird_understands_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("everything", [False, True])
+def test_bird_understands_it(tmp_path: Path, everything: bool) -> None:
     path = tmp_path / "bird.conf"
-    path.write_text(render(CONFIG))
+    path.write_text(render(replace(full(), flaps=tmp_path / "flaps.log") if everything else CONFIG))
     ended = subprocess.run(["bird", "-p", "-c", str(path)], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 
@@ -70,7 +75,7 @@ def test_sessions_are_read() -> None:
     assert found["peer_192_168_50_1"].status is Connectivity.CONNECTED
     assert found["peer_192_168_50_1"].last_error == ""
     assert found["peer_192_168_60_1"].status is Connectivity.CONNECTING
-    assert found["peer_192_168_60_1"].last_error == "Socket: No route to host"
+    assert found["peer_192_168_60_1"].last_error == "there is no way to the peer: its connection is down"
     assert found["peer_192_168_70_1"].status is Connectivity.STOPPED
     since = found["peer_192_168_60_1"].since_unix_s - found["peer_192_168_50_1"].since_unix_s
     assert since == 1
@@ -96,13 +101,159 @@ Table master4:
 
 
 def test_only_the_best_and_reachable_routes_are_learned() -> None:
-    assert learned(ROUTES.splitlines()) == [
+    assert learned(routes(ROUTES.splitlines())) == [
         Learned("192.168.50.0/24", "peer_192_168_50_1", 20),
         Learned("192.168.70.0/24", "peer_192_168_50_1", 0),
     ]
 
 
 def test_no_routes() -> None:
-    assert learned([]) == []
+    assert learned(routes([])) == []
     assert sessions([]) == []
     assert Session("x", Connectivity.STOPPED, 0, "") != Session("x", Connectivity.CONNECTED, 0, "")
+
+
+def full() -> RouterConfig:
+    """A router with everything."""
+    return replace(
+        CONFIG,
+        peers=(
+            pb.BgpPeer(
+                name="hq",
+                address="192.168.50.1",
+                asn=64521,
+                hold_time_s=9,
+                weight=40000,
+                max_prefixes=20,
+                idle_hold_time_s=7,
+                inbound=[
+                    pb.BgpPolicy(
+                        name="mark",
+                        action="modify",
+                        match_prefixes=["192.168.50.0/24", "2001:db8::/48"],
+                        ignore_prefixes=["192.168.51.0/24"],
+                        match_asns=[pb.AsnRange(first=64521, last=64530), pb.AsnRange(first=7, last=7)],
+                        match_communities=["64521:1"],
+                        match_next_hops=["192.168.50.1"],
+                        set_local_preference=0,
+                        set_med=0,
+                        clear_med=True,
+                        set_next_hop="10.0.2.5",
+                        add_communities=["64512:100"],
+                        remove_communities=["64521:1"],
+                        remove_all_communities=True,
+                    ),
+                    pb.BgpPolicy(name="way out", action="allow", match_prefixes=["0.0.0.0/0"]),
+                    pb.BgpPolicy(name="v6 only", action="deny", match_prefixes=["2001:db8::/48"]),
+                ],
+                outbound=[pb.BgpPolicy(name="nothing", action="deny")],
+            ),
+            pb.BgpPeer(name="idle", address="192.168.60.1", asn=64522, stopped=True, passive=True),
+            pb.BgpPeer(name="inner", address="192.168.70.1", asn=64512, route_reflector_client=True),
+        ),
+        route_reflector=True,
+        cluster_id=IPv4Address("10.0.2.9"),
+        ecmp=True,
+        transit=True,
+        summarised=(IPv4Network("10.0.0.0/16"),),
+        aggregates={IPv4Network("10.0.0.0/16"): (), IPv4Network("192.168.48.0/20"): (64521, 7)},
+        damped={"192.168.50.1": ("192.168.52.0/24",)},
+        flaps=Path("/run/hnvlab/blue.flaps.log"),
+    )
+
+
+def test_bird_conf_with_everything() -> None:
+    assert render(full()) == (GOLDEN / "bird-full.conf").read_text()
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pb.BgpPolicy(action="permit"),
+        pb.BgpPolicy(action="deny", match_prefixes=["10.0.0.1/8"]),
+        pb.BgpPolicy(action="deny", match_communities=["1:65536"]),
+        pb.BgpPolicy(action="deny", match_communities=["1:1), (2,2"]),
+        pb.BgpPolicy(action="deny", match_next_hops=["10.0.0.1 ]; accept"]),
+        pb.BgpPolicy(action="modify", set_next_hop="nowhere"),
+    ],
+)
+def test_what_bird_would_not_understand_is_refused(policy: pb.BgpPolicy) -> None:
+    peer = pb.BgpPeer(address="192.168.50.1", asn=1, inbound=[policy])
+    with pytest.raises(ValueError, match=r"host bits|policy|community|digits|octets"):
+        render(replace(CONFIG, peers=(peer,)))
+
+
+def test_routes_are_read_whole() -> None:
+    text = """\
+Table master4:
+192.168.50.0/24      unicast [peer_192_168_50_1 2026-11-21 from 192.168.50.1] * (32768/?) [AS7i]
+\tvia 192.168.50.1 on ipsec0
+\tType: BGP univ
+\tBGP.origin: Incomplete
+\tBGP.as_path: 64521 {7 8}
+\tBGP.next_hop: 192.168.50.1
+\tBGP.med: 20
+\tBGP.local_pref: 300
+\tBGP.community: (64512,100) (1,2)
+192.168.51.0/24      unicast [peer_192_168_50_1 2026-11-21 from 192.168.50.1] * (0/?) [AS7i]
+10.0.0.0/24          unreachable [offered 2026-11-21] * (65535)
+\tType: static univ
+"""
+    whole, damped, own = routes(text.splitlines())
+    assert whole == Route(
+        prefix="192.168.50.0/24",
+        protocol="peer_192_168_50_1",
+        best=True,
+        reachable=True,
+        damped=False,
+        next_hop="192.168.50.1",
+        origin="Incomplete",
+        as_path=(64521, 7, 8),
+        local_preference=300,
+        med=20,
+        communities=("64512:100", "1:2"),
+    )
+    assert (damped.damped, own.own, own.reachable) == (True, True, False)
+    assert of_kind((whole, damped, own), Kind.BEST) == [whole, own]
+    assert of_kind((whole, damped, own), Kind.DAMPED) == [damped]
+    assert of_kind((whole, damped, own), Kind.ALL) == [whole, damped, own]
+
+
+def test_sessions_have_their_figures() -> None:
+    text = """\
+peer_192_168_50_1 BGP        ---        up     2026-11-21 09:05:01  Established
+  BGP state:          Established
+    Neighbor address: 192.168.50.1
+    Neighbor AS:      64521
+    Hold timer:       7.970/9
+  Channel ipv4
+    Routes:         3 imported, 1 filtered, 2 exported, 3 preferred
+    Route change stats:     received   rejected   filtered    ignored   accepted
+      Import updates:              5          0          1          0          4
+      Import withdraws:            2          0        ---          0          2
+      Export updates:              6          3          0        ---          3
+      Export withdraws:            1        ---        ---        ---          1
+"""
+    session = sessions(text.splitlines())[0]
+    assert (session.address, session.asn, session.hold_time_s) == ("192.168.50.1", 64521, 9)
+    found = session.to_json()["statistics"]
+    assert found == {
+        "updates_received": 5,
+        "updates_sent": 3,
+        "withdrawals_received": 2,
+        "withdrawals_sent": 1,
+        "imported": 3,
+        "filtered": 1,
+        "exported": 2,
+    }
+
+
+def test_errors_are_said_in_plain_words() -> None:
+    assert "another AS number" in plain("BGP Error: Bad peer AS")
+    assert plain("BGP Error: Something new") == "BGP Error: Something new"
+
+
+def test_a_tenants_name_cannot_say_anything_to_bird() -> None:
+    files = router_files(Settings(lab="x"), 'a";include"/etc/passwd')
+    assert '"' not in str(files.flaps)
+    assert files.flaps.parent == Settings(lab="x").state

@@ -7,7 +7,9 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from gwnode.bgp.router import router_config
 from gwnode.compartments import fixed_routes, routes_of
+from gwnode.connections.ipsec import tunnel_report
 from gwnode.connections.wanted import GreEnd, IpsecDefaults, IpsecEnd, Transit, leg_name
 from gwnode.desired import SHARED_NAME, SHARED_PEER, Tenant, allocate, tenants
 from gwnode.filter import compartment_ruleset
@@ -15,7 +17,7 @@ from gwnode.frontend import Flow, Translations, follows, ruleset
 from gwnode.kernel import WantedRoute
 from gwnode.nft import transaction
 from gwnode.report import report
-from gwnode.runtime import Observation, router_config
+from gwnode.runtime import Observation
 from gwnode.services import Service
 from lab.errors import LabError
 from lab.ipsec.esp import EspBackend
@@ -152,7 +154,17 @@ def test_every_kind_of_connection_has_its_own_end() -> None:
         pb.Connection(name="rack", gre=pb.Gre(local="203.0.113.20", peer="203.0.113.60", key=7)),
         pb.Connection(name="mpls", forwarding=pb.Forwarding(vlan=1001, addresses=["10.127.134.55/25"])),
         pb.Connection(name="internet", nat=pb.Nat(public_address="203.0.113.30")),
-        pb.Connection(name="laptops", dial_in=pb.DialIn(public_address="203.0.113.31")),
+        pb.Connection(
+            name="laptops",
+            dial_in=pb.DialIn(
+                public_address="203.0.113.31",
+                pool="10.9.0.0/24",
+                users=[pb.DialInUser(name="ann", password="secret")],
+                certificate="its certificate",
+                private_key="its key",
+                identity="vpn.blue.example",
+            ),
+        ),
     ]
     connections = desired(compartment("blue", "198.51.100.2", connections=others))["blue"].connections
     assert isinstance(connections["rack"].end, GreEnd)
@@ -234,7 +246,8 @@ def test_what_was_not_looked_at_is_not_reported() -> None:
 
 def test_an_empty_compartment_is_reported_empty() -> None:
     state = TunnelState(phase=Phase.CONNECTED, since_unix_s=7)
-    result = report([Observation(TENANTS["blue"], {"blue-hq": state}, (), ())])
+    seen = {"blue-hq": tunnel_report("rd-blue", "blue-hq", state)}
+    result = report([Observation(TENANTS["blue"], seen, (), ())])
     assert [item.rdid for item in result.learned_routes] == ["rd-blue"]
     assert result.connections[0].state == "Connected"
     assert result.connections[0].since_unix_s == 7

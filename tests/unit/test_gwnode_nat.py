@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gwnode.nat import NEVER_OUTSIDE, Nat, PortMapping, disjoint, forward_rules, nat, nat_items
+from gwnode.nat import Nat, PortMapping, disjoint, forward_rules, nat, nat_items
 from gwnode.nat_front import MARK, TABLE, Leg, leg_items, leg_routes, shared_addresses
 from gwnode.nat_sessions import Direction, End, Tracked, direction, follows
 from gwnode.nft import transaction
 from lab.errors import LabError
+from lab.model.internet import NEVER_OUTSIDE
 from lab.southbound import southbound_pb2 as pb
 
 INSIDE = (IPv4Network("10.0.0.0/24"), IPv4Network("10.0.1.0/24"))

@@ -96,6 +96,8 @@ WRONG = [
     ('port: 8022, to: "10.0.0.4:80"', "port: 8022, to: 10.0.0.9", Code.CONNECTION, "to: 10.0.0.9", "VM"),
     ('port: 8022, to: "10.0.0.4:80"', 'port: 8022, to: "10.0.0.4:http"', Code.VALUE, "4:http", "10.0.0.4:80"),
     ('port: 8022, to: "10.0.0.4:80"', "port: 8022, to: web", Code.ADDRESS, "to: web", "10.0.0.4"),
+    ("gw01: {capacity-kbps: 1000000}", "gw01: {capacity-kbps: 600000}", Code.CAPACITY,
+     "^connections:\n        hq: {type: ipsec, site: red-hq", "left"),
     ("from: 198.51.100.0/24", 'from: "fd00::/64"', Code.FAMILY, "fd00::/64", "IPv4"),
     (MPLS, MPLS + "\n        out: {type: nat, public-address: 203.0.113.40}", Code.CONNECTION,
      "        internet:\n          ^type: nat", "one NAT"),

@@ -1,0 +1,30 @@
+"""Route aggregates, which BIRD 2 lacks: an aggregate stands while a part of it is known. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network
+
+from lab.southbound import southbound_pb2 as pb
+
+
+def standing(
+    wanted: Iterable[pb.BgpAggregate], known: Mapping[IPv4Network, tuple[int, ...]]
+) -> dict[IPv4Network, tuple[int, ...]]:
+    """The aggregates that are to be offered now, each with the AS numbers that it shows.
+
+    With `preserve_as_path`, those are all numbers of its parts, each once: a part's own AS would take it for
+    a loop, as it must (RFC 4271 §9.2.2.2; a sequence, since AS_SETs are not to be used any more, RFC 9774).
+
+    Parameters:
+        wanted: by the hoster.
+        known: paths of the prefixes that can be reached.
+    """
+    result: dict[IPv4Network, tuple[int, ...]] = {}
+    for aggregate in wanted:
+        prefix = IPv4Network(aggregate.prefix)
+        parts = sorted(part for part in known if part != prefix and part.subnet_of(prefix))
+        if parts:
+            numbers = dict.fromkeys(number for part in parts for number in known[part])
+            result[prefix] = tuple(numbers) if aggregate.preserve_as_path else ()
+    return result
