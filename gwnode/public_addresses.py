@@ -27,7 +27,7 @@ _NOWHERE = "lo"
 def nat_legs(tenants: Iterable[Tenant]) -> list[nat_front.Leg]:
     """The NAT connections, as the default compartment sees them. Pure."""
     return [
-        nat_front.Leg(tenant.name, item.leg, item.end.public, item.end.transit.network)
+        nat_front.Leg(tenant.name, item.leg, item.end.public, item.end.transit)
         for tenant in tenants
         for item in tenant.connections.values()
         if isinstance(item.end, NatEnd)

@@ -20,7 +20,6 @@ from gwnode.connections.wanted import (
     ForwardingEnd,
     GreEnd,
     IpsecEnd,
-    Transit,
     unit_name,
 )
 from gwnode.kernel import (
@@ -35,6 +34,7 @@ from gwnode.kernel import (
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.nft import replace_table
 from gwnode.settings import Settings
+from gwnode.transit import Transit
 from lab.ipsec.handover import selector_addresses
 
 FRONT_SIDE = "fe0"

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from gwnode.dial_in import server
 from gwnode.nat import Nat, nat
+from gwnode.transit import Transit
 from lab.errors import LabError, Problem
 from lab.ipsec.dial_in import DialInServer
 from lab.ipsec.esp import EspBackend
@@ -30,23 +31,6 @@ GRE_MTU = 1472
 """Bytes: 1500 of the front end less IPv4 and GRE with a key."""
 XFRM_IF_ID = 1
 """Of the connection's device, where the kernel encrypts; unique in charon's own namespace only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transit:
-    """The /31 between the default compartment and what a leg leads to (RFC 3021)."""
-
-    network: IPv4Network
-
-    @property
-    def outer(self) -> IPv4Address:
-        """Address of the leg."""
-        return self.network[0]
-
-    @property
-    def inner(self) -> IPv4Address:
-        """Address of the other end."""
-        return self.network[1]
 
 
 @dataclass(frozen=True, slots=True)
