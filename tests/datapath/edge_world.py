@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from lab.datapath.access_port import NO_VLAN
 from lab.model.edge import EdgeConfig
 from lab.model.router import RouterConfig
 
@@ -163,7 +164,10 @@ class EdgeWorld:
             gateways={"gw-01": GATEWAY},
             gateway_asn=65001,
             announced=("203.0.113.10/32", "203.0.113.64/28"),
-            access_ports={f"f-{tenant}-dc": vlan for tenant, (_, vlan) in TENANTS.items()},
+            access_ports={
+                **{f"f-{tenant}-dc": vlan for tenant, (_, vlan) in TENANTS.items()},
+                **{f"f-{tenant}-mpls": NO_VLAN for tenant in TENANTS},
+            },
         )
         path = self.state / "router.json"
         path.write_text(config.to_json())

@@ -199,7 +199,8 @@ def test_two_tenants_edges_have_the_same_address_in_different_vlans() -> None:
     assert blue.addresses == red.addresses
     router = found.nodes["tor"].router
     assert router is not None
-    assert router.access_ports == {"f-blue-dc": 1001, "f-red-dc": 1002}
+    ports = {"f-blue-dc": 1001, "f-red-dc": 1002, "f-blue-mpls": 0, "f-red-mpls": 0}
+    assert router.access_ports == ports, "who is in no VLAN is kept off all of them"
     assert router.announced == ("203.0.113.10/32", "203.0.113.30/32", "203.0.113.31/32", "203.0.113.64/28")
 
 
