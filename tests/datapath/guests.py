@@ -16,6 +16,8 @@ LEG_ADDRESS, EDGE_ADDRESS = "10.127.134.55", "10.127.134.50"
 WEB_PORT = 8080
 """Outside; the VM's own port is `PORT`."""
 PORT = 5000
+ASN, SITE_ASN = 64512, 64521
+MOST_PREFIXES = 500
 
 
 class Kind(StrEnum):
@@ -34,12 +36,16 @@ class Guest:
     Attributes:
         number: 1 to 60 within its kind; all that is not the same for all tenants follows from it.
         outbound_kbps, inbound_kbps: rates of its connection; 0: not limited.
+        bgp: has a BGP router, whose peer is the site.
+        selectors: its tunnel protects the VM network and the site's network, and nothing else.
     """
 
     kind: Kind
     number: int
     outbound_kbps: int = 0
     inbound_kbps: int = 0
+    bgp: bool = False
+    selectors: bool = False
 
     @property
     def name(self) -> str:
@@ -106,6 +112,20 @@ class Guest:
             vm_prefixes=["10.0.0.0/24"],
             vip=VIP,
             connections=[self.connection()],
+            bgp=self.router() if self.bgp else None,
+        )
+
+    def router(self) -> pb.BgpRouter:
+        """Its BGP router: so few prefixes are taken, and flaps are dampened after so many."""
+        peer = pb.BgpPeer(
+            name="site", address=SITE, asn=SITE_ASN, hold_time_s=90, max_prefixes=MOST_PREFIXES
+        )
+        return pb.BgpRouter(
+            asn=ASN,
+            router_id="10.0.2.2",
+            networks=["10.0.0.0/24"],
+            peers=[peer],
+            dampening=pb.BgpDampening(half_life_s=900, reuse=750, suppress=2000, maximum_s=3600),
         )
 
     def connection(self) -> pb.Connection:
@@ -133,6 +153,8 @@ class Guest:
             shared_secret=f"{self.name}-secret",
             main_mode=pb.MainMode(encryption="AES256", integrity="SHA256", dh_group="ECP256"),
             quick_mode=pb.QuickMode(cipher="GCMAES128", authentication="GCMAES128", pfs="None"),
+            local_selectors=["10.0.0.0/24"] if self.selectors else [],
+            remote_selectors=["192.168.50.0/24"] if self.selectors else [],
         )
 
     def nat(self) -> pb.Nat:
