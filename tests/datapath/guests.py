@@ -117,9 +117,7 @@ class Guest:
 
     def router(self) -> pb.BgpRouter:
         """Its BGP router: so few prefixes are taken, and flaps are dampened after so many."""
-        peer = pb.BgpPeer(
-            name="site", address=SITE, asn=SITE_ASN, hold_time_s=90, max_prefixes=MOST_PREFIXES
-        )
+        peer = pb.BgpPeer(name="site", address=SITE, asn=SITE_ASN, hold_time_s=90, max_prefixes=MOST_PREFIXES)
         return pb.BgpRouter(
             asn=ASN,
             router_id="10.0.2.2",

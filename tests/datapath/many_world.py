@@ -271,7 +271,7 @@ class ManyWorld(World):
         down = {
             guest.name: self.last_error(guest) for guest in wanted if states.get(guest.rdid) != "Connected"
         }
-        assert down == {}
+        assert not down, f"not connected: {down}"
 
     @contextmanager
     def quiet(self, *sample: Guest, interval_s: float = 0.02) -> Iterator[None]:
@@ -293,7 +293,7 @@ class ManyWorld(World):
             said = {name: _told(process) for name, process in probes.items()}
         # The last one may be on its way when ping is told to end.
         lost = {name: (sent, got) for name, (sent, got) in said.items() if sent < 10 or sent - got > 1}
-        assert lost == {}
+        assert not lost, f"probes sent and answered: {lost}"
 
     def close(self) -> None:
         """End every process of ours and every namespace."""

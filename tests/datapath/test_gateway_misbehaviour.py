@@ -6,7 +6,9 @@ import os
 import re
 import socket
 import struct
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
@@ -33,7 +35,8 @@ TALKER = Guest(Kind.L3, 1, bgp=True)
 GOOD = [Guest(Kind.IPSEC, 2), Guest(Kind.GRE, 2), Guest(Kind.L3, 2, bgp=True), Guest(Kind.NAT, 2)]
 UP_S = 30
 TAKEN_S = 15
-FLOOD = 5000
+FLOOD, AT_ONCE, PAUSE_S = 20_000, 50, 0.005
+"""Calls of a flood: ten thousand in a second, for two."""
 ROUTE = IPv4Network("192.168.77.0/24")
 
 
@@ -51,9 +54,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManyWorld]:
 
 def as_the_gateway_wants(world: ManyWorld) -> Tunnel:
     """The site's end of a connection that comes up."""
-    return replace(
-        world.site_tunnel(BAD), local_ts=("192.168.50.0/24",), remote_ts=("10.0.0.0/24",)
-    )
+    return replace(world.site_tunnel(BAD), local_ts=("192.168.50.0/24",), remote_ts=("10.0.0.0/24",))
 
 
 MISTAKES = {
@@ -109,12 +110,14 @@ def ike_sa_init() -> bytes:
 
 
 def flood(world: ManyWorld, name: str) -> None:
-    """Calls of an initiator that never goes on, as fast as they can be made."""
+    """Calls of an initiator that never goes on."""
     call = ike_sa_init()
     with Namespace(world.path(name)).run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender:
         sender.connect((VIP, 500))
-        for _ in range(FLOOD):
+        for number in range(FLOOD):
             sender.send(os.urandom(8) + call)
+            if not number % AT_ONCE:
+                time.sleep(PAUSE_S)
 
 
 def unanswered_calls(world: ManyWorld, guest: Guest) -> int:
@@ -141,7 +144,6 @@ def test_a_flood_of_calls_by_strangers_reaches_nobody(world: ManyWorld) -> None:
     before = [unanswered_calls(world, guest) for guest in ipsec]
     with world.quiet(*GOOD):
         flood(world, "internet")
-        flood(world, TALKER.outside)
     assert [unanswered_calls(world, guest) for guest in ipsec] == before
     tracked = world.run("gateway", "cat", "/proc/net/nf_conntrack").stdout
     assert not re.search(r"src=203\.0\.113\.1 .*dport=500", tracked), tracked
@@ -162,25 +164,157 @@ def learned(world: ManyWorld) -> list[str]:
     return [route["prefix"] for item in found for route in item.get("routes", [])]
 
 
-@pytest.fixture
-def speaker(world: ManyWorld) -> Iterator[Speaker]:
-    """A connection to the tenant's router that it will talk over."""
-    with eventually(lambda: heard(world), UP_S) as ready:
-        yield ready
+@contextmanager
+def opened(world: ManyWorld) -> Iterator[Speaker]:
+    """A connection on which the router has said OPEN; after an error it takes none for a while."""
 
-
-class heard:  # noqa: N801 - a function that is a context manager, too
-    """Connect and hear the router's OPEN; after an error it does not take a connection for a while."""
-
-    def __init__(self, world: ManyWorld) -> None:
-        self._connection = speaking(world.path(TALKER.outside), SITE)
+    def attempt() -> tuple[ExitStack, Speaker]:
+        stack = ExitStack()
         try:
-            self._speaker = self._connection.__enter__()
+            speaker = stack.enter_context(speaking(world.path(TALKER.outside), SITE))
+            assert speaker.hear()[0] == Message.OPEN
         except OSError as error:
-            raise AssertionError(str(error)) from error
+            stack.close()
+            raise AssertionError(f"not taken: {error}") from error
+        return stack, speaker
 
-    def __enter__(self) -> Speaker:
-        return self._speaker
+    stack, speaker = eventually(attempt, UP_S)
+    with stack:
+        yield speaker
 
-    def __exit__(self, *_: object) -> None:
-        self._connection.__exit__(None, None, None)
+
+@contextmanager
+def established(world: ManyWorld) -> Iterator[Speaker]:
+    """A session that stands."""
+    with opened(world) as speaker:
+        speaker.say(opening(SITE_ASN, SITE), message(Message.KEEPALIVE))
+        assert speaker.hear()[0] == Message.KEEPALIVE
+        yield speaker
+
+
+def offer(*prefixes: IPv4Network) -> bytes:
+    """Take my word for these."""
+    return update(SITE_ASN, SITE, prefixes)
+
+
+def withdrawal(*prefixes: IPv4Network) -> bytes:
+    """Forget these."""
+    return update(SITE_ASN, SITE, (), prefixes)
+
+
+BROKEN_OPENS = {
+    "marker": (message(Message.OPEN, bytes(10), marker=bytes(16)), (1, 1), "synchroni"),
+    "length": (message(Message.OPEN, bytes(10), length=18), (1, 2), "message length"),
+    "kind": (message(77), (1, 3), "message type"),
+    "version": (opening(SITE_ASN, SITE, version=3), (2, 1), "version"),
+    "peer AS": (opening(65000, SITE), (2, 2), "another AS number"),
+    "hold time": (opening(SITE_ASN, SITE, hold_time_s=1), (2, 6), "hold time"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN_OPENS)
+def test_a_broken_open_ends_its_own_session(world: ManyWorld, what: str) -> None:
+    said, code, cause = BROKEN_OPENS[what]
+
+    def named() -> None:
+        assert cause in peer(world).get("last_error", "").lower().replace("as number", "AS number")
+
+    with world.quiet(*GOOD):
+        with opened(world) as speaker:
+            speaker.say(said)
+            assert speaker.notified() == code
+        eventually(named, UP_S)
+
+
+BROKEN_UPDATES = {
+    "too short": (message(Message.UPDATE, b"\0"), (1, 2), "message length"),
+    "attributes too long": (
+        message(Message.UPDATE, bytes((0, 0, 0xFF, 0xFF)) + bytes(4)),
+        (3, 1),
+        "attribute",
+    ),
+    "withdrawn too long": (message(Message.UPDATE, b"\xff\xff" + bytes(4)), (3, 1), "attribute"),
+    "prefix too long": (
+        message(Message.UPDATE, offer(ROUTE)[19:-4] + bytes((99, 192, 168, 77))),
+        (3, 10),
+        "network",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN_UPDATES)
+def test_a_broken_update_ends_its_own_session(world: ManyWorld, what: str) -> None:
+    said, code, cause = BROKEN_UPDATES[what]
+
+    def known() -> None:
+        assert learned(world) == [str(ROUTE)]
+
+    def named() -> None:
+        assert cause in peer(world).get("last_error", "")
+        assert learned(world) == []
+
+    with world.quiet(*GOOD):
+        with established(world) as speaker:
+            speaker.say(offer(ROUTE))
+            eventually(known, TAKEN_S)
+            speaker.say(said)
+            assert speaker.notified() == code
+        eventually(named, UP_S)
+
+
+def test_noise_in_place_of_bgp_ends_its_own_session(world: ManyWorld) -> None:
+    with world.quiet(*GOOD):
+        for _ in range(3):
+            with opened(world) as speaker:
+                speaker.say(os.urandom(4096))
+                assert speaker.notified()[0] in (1, 2)
+    assert peer(world)["state"] != "Connected"
+
+
+def test_a_hundred_thousand_routes_are_not_taken(world: ManyWorld) -> None:
+    """The limit's worth of them is; the session stands, and the state says what happened."""
+    many = [IPv4Network((0x2C000000 + (number << 8), 24)) for number in range(100_000)]
+
+    def named() -> None:
+        assert f"more than {MOST_PREFIXES} prefixes" in peer(world).get("last_error", "")
+        assert peer(world)["state"] == "Connected"
+        assert len(learned(world)) == MOST_PREFIXES
+
+    with world.quiet(*GOOD):
+        with established(world) as speaker:
+            speaker.say(*(offer(*batch) for batch in batches(many)))
+            eventually(named, UP_S)
+            routes = world.inside(TALKER.name, "ip", "route").stdout.count("proto bird")
+            assert routes <= MOST_PREFIXES
+        eventually(lambda: forgotten(world), UP_S)
+
+
+def forgotten(world: ManyWorld) -> None:
+    """Nothing of the session is left."""
+    assert learned(world) == []
+    assert peer(world)["state"] != "Connected"
+
+
+def test_a_flapping_route_is_dampened_and_a_steady_one_is_not(world: ManyWorld) -> None:
+    steady = IPv4Network("192.168.78.0/24")
+
+    def both() -> None:
+        assert learned(world) == [str(ROUTE), str(steady)]
+
+    def damped() -> None:
+        assert learned(world) == [str(steady)]
+        assert "damped" in peer(world).get("last_error", "")
+
+    def gone() -> None:
+        assert learned(world) == [str(steady)]
+
+    with world.quiet(*GOOD), established(world) as speaker:
+        speaker.say(offer(ROUTE, steady))
+        for _ in range(2):
+            eventually(both, TAKEN_S)
+            speaker.say(withdrawal(ROUTE))
+            eventually(gone, TAKEN_S)
+            speaker.say(offer(ROUTE))
+        for _ in range(20):
+            speaker.say(withdrawal(ROUTE), offer(ROUTE))
+        eventually(damped, TAKEN_S)
