@@ -104,6 +104,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._routed: Mapping[str, bool] | None = None
         self._tenant = tenant
+        self._applied: tuple[Tenant, Networks] | None = None
         self._connections: dict[str, IpsecRuntime | StatelessRuntime] = {}
         self._sessions: tuple[Session, ...] | None = None
         self._routes: tuple[Learned, ...] | None = None
@@ -125,6 +126,7 @@ class Runtime:
         Raises:
             OSError, NetlinkError, CalledProcessError, BirdError: something could not be done.
         """
+        self._applied = None
         compartments.ensure(self._settings, tenant, networks.hidden)
         self._tenant = tenant
         for name in self._connections.keys() - tenant.connections.keys():
@@ -135,6 +137,11 @@ class Runtime:
         with self._lock:
             self._routed = None
         self._ensure_routes()
+        self._applied = tenant, networks
+
+    def has_applied(self, tenant: Tenant, networks: Networks) -> bool:
+        """Whether exactly this was applied last, to its end."""
+        return self._applied == (tenant, networks)
 
     def stop(self) -> None:
         """End the watchers; the daemons go on."""
