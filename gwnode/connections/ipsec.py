@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from gwnode.kernel import KERNEL_REFUSALS, ensure_link
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.services import Service, Supervisor
 from gwnode.settings import Settings
+from lab.ipsec.accounting import Accounting
 from lab.ipsec.charon import Charon
 from lab.ipsec.device import ensure_device
 from lab.ipsec.esp import EspBackend
@@ -32,6 +34,8 @@ from lab.southbound import southbound_pb2 as pb
 log = logging.getLogger(__name__)
 
 CHARON = "charon-"
+INTERIM_S = 300
+"""Between two accounting records of a caller who stays connected, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class IpsecRuntime:
         self._files = CharonFiles.of(settings, connection.unit)
         self._charon = Charon(self._files.vici, self._files.log)
         self._looked = looked
+        self._accounting = Accounting(INTERIM_S)
         self._device_ready = False
         self._was_seen = False
         self._stop = threading.Event()
@@ -146,8 +151,15 @@ class IpsecRuntime:
     def _on_look(self, changed: bool) -> None:
         if not self._device_ready:
             self._ensure_device()
+        self._account()
         first, self._was_seen = not self._was_seen, True
         self._looked(changed or first)
+
+    def _account(self) -> None:
+        """Who calls a dial-in server, and has gone: a line of the log for each record (RFC 2866)."""
+        serving = self._charon.servers.get(self._connection.name)
+        for event in self._accounting.update(serving.clients, time.time()) if serving else ():
+            log.info("%s %s", self._connection.unit, event.line())
 
     def _ensure_device(self) -> None:
         """The plaintext device in the compartment; tried again at the next look if the kernel refuses."""

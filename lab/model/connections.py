@@ -140,3 +140,5 @@ class Connection:
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 """What a NAT connection leads to."""
+DIAL_IN = "dial-in"
+"""What a tenant's remote access is called among its connections."""
