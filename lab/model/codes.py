@@ -286,6 +286,12 @@ class Code(Enum):
         "name the address of a VM or appliance of the tenant with `forwarding: true`, or `none`",
     )
 
+    DIAL_IN = (
+        "HNV-TOPO-080",
+        "a remote access that nobody can use, or a road warrior that cannot call",
+        "docs/topology.md lists what `dial-in` and `road-warriors` may say",
+    )
+
     def __init__(self, code: str, meaning: str, remedy: str) -> None:
         self.code = code
         self.meaning = meaning
