@@ -128,7 +128,7 @@ class Runtime:
         compartments.ensure(self._settings, tenant, networks.hidden)
         self._tenant = tenant
         for name in self._connections.keys() - tenant.connections.keys():
-            self._connections.pop(name).stop()
+            self._connections.pop(name).stop(gone=True)
         for connection in tenant.connections.values():
             self._apply_connection(tenant, connection)
         self._apply_bird(tenant, networks)
@@ -136,11 +136,15 @@ class Runtime:
             self._routed = None
         self._ensure_routes()
 
-    def stop(self) -> None:
-        """End the watchers; the daemons go on."""
+    def stop(self, *, gone: bool = False) -> None:
+        """End the watchers; the daemons go on.
+
+        Parameters:
+            gone: the daemons are about to be taken away.
+        """
         self._stop.set()
         for runtime in self._connections.values():
-            runtime.stop()
+            runtime.stop(gone=gone)
         self._watcher.join()
 
     def _apply_connection(self, tenant: Tenant, connection: Connection) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from gwnode.services import Service, Supervisor
 from gwnode.settings import Settings
 from lab.ipsec.accounting import Accounting
 from lab.ipsec.charon import Charon
+from lab.ipsec.clients import ClientState
 from lab.ipsec.device import ensure_device
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.handover import hand_over
@@ -135,10 +136,16 @@ class IpsecRuntime:
             config = replace(config, plugins=PLUGINS, half_open_s=HALF_OPEN_S)
         return config
 
-    def stop(self) -> None:
-        """End the watcher; charon goes on."""
+    def stop(self, *, gone: bool = False) -> None:
+        """End the watcher; charon goes on.
+
+        Parameters:
+            gone: charon is about to be taken away, and with it whoever is connected.
+        """
         self._stop.set()
         self._watcher.join()
+        if gone:
+            self._account({})
 
     def _watch(self) -> None:
         self._charon.watch(self._stop, self._on_attach, self._on_look)
@@ -151,14 +158,14 @@ class IpsecRuntime:
     def _on_look(self, changed: bool) -> None:
         if not self._device_ready:
             self._ensure_device()
-        self._account()
+        serving = self._charon.servers.get(self._connection.name)
+        self._account(serving.clients if serving else {})
         first, self._was_seen = not self._was_seen, True
         self._looked(changed or first)
 
-    def _account(self) -> None:
+    def _account(self, clients: Mapping[str, ClientState]) -> None:
         """Who calls a dial-in server, and has gone: a line of the log for each record (RFC 2866)."""
-        serving = self._charon.servers.get(self._connection.name)
-        for event in self._accounting.update(serving.clients, time.time()) if serving else ():
+        for event in self._accounting.update(clients, time.time()):
             log.info("%s %s", self._connection.unit, event.line())
 
     def _ensure_device(self) -> None:

@@ -121,5 +121,23 @@ def test_a_user_who_is_taken_away_is_out_and_a_changed_password_lets_in(
     assert callers(lab)["red"]["connectedSince"] == since
 
 
+def test_remote_access_that_is_taken_away_leaves_nothing(lab: RunningLab) -> None:
+    """By the API, as any client of it would. The last test of this lab."""
+    with lab.controller() as api:
+        gateway = api.get("/virtualGateways/red")
+        gateway["properties"].pop("vpnConfiguration")
+        api.put("/virtualGateways/red", gateway)
+
+    def is_gone() -> None:
+        assert "red+dial-in" not in lab.run("gw01", "ip", "netns").check()
+        assert "p2s-" not in lab.run("gw01", "ip", "netns", "exec", "red", "ip", "link").check()
+        assert not lab.run("gw01", "find", "/run/hnvlab", "-name", "red+dial-in*").check()
+        prefixes = {route["prefix"] for route in lab.policy("hv02")["customer_routes"]}
+        assert "10.99.0.0/24" not in prefixes
+        assert [line for line in accounted(lab) if line.startswith("Stop user='CN=red-laptop'")]
+
+    eventually(is_gone, WITHIN_S)
+
+
 def _only(lab: RunningLab, tenants: set[str]) -> None:
     assert set(callers(lab)) == tenants
