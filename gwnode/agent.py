@@ -252,7 +252,7 @@ class GatewayAgent:
         log.info("%s: removed", name)
         runtime = self._runtimes.pop(name, None)
         if runtime:
-            runtime.stop()
+            runtime.stop(gone=True)
         self._supervisor.remove(BIRD + name)
         compartments.remove(self._settings, [name])
         router_files(self._settings, name).remove()

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from gwnode.connections.wanted import (
     Connection,
+    DialInEnd,
     GreEnd,
     IpsecDefaults,
     IpsecEnd,
@@ -58,6 +59,13 @@ class Tenant:
     def vport(self) -> str:
         """Interface in the default compartment: port of the virtual switch."""
         return interface_name("v-", self.name)
+
+    @property
+    def dial_in_pools(self) -> tuple[IPv4Network, ...]:
+        """Where its road warriors' addresses are from: a site that offers one of them would be sent what is
+        theirs."""
+        ends = (item.end for item in self.connections.values())
+        return tuple(end.server.pool for end in ends if isinstance(end, DialInEnd))
 
     @property
     def peers(self) -> tuple[IPv4Address, ...]:

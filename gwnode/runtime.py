@@ -130,7 +130,7 @@ class Runtime:
         compartments.ensure(self._settings, tenant, networks.hidden)
         self._tenant = tenant
         for name in self._connections.keys() - tenant.connections.keys():
-            self._connections.pop(name).stop()
+            self._connections.pop(name).stop(gone=True)
         for connection in tenant.connections.values():
             self._apply_connection(tenant, connection)
         self._apply_bird(tenant, networks)
@@ -143,11 +143,15 @@ class Runtime:
         """Whether exactly this was applied last, to its end."""
         return self._applied == (tenant, networks)
 
-    def stop(self) -> None:
-        """End the watchers; the daemons go on."""
+    def stop(self, *, gone: bool = False) -> None:
+        """End the watchers; the daemons go on.
+
+        Parameters:
+            gone: the daemons are about to be taken away.
+        """
         self._stop.set()
         for runtime in self._connections.values():
-            runtime.stop()
+            runtime.stop(gone=gone)
         self._watcher.join()
 
     def _apply_connection(self, tenant: Tenant, connection: Connection) -> None:

@@ -207,6 +207,7 @@ def router_config(
                 *tenant.vm_prefixes,
                 tenant.address.network,
                 *(IPv4Network(peer) for peer in tenant.peers),
+                *tenant.dial_in_pools,
                 *protected,
             ),
             peers=tuple(router.peers),

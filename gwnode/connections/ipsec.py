@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from gwnode.kernel import KERNEL_REFUSALS, ensure_link
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.services import Service, Supervisor
 from gwnode.settings import Settings
+from lab.ipsec.accounting import Accounting
 from lab.ipsec.charon import Charon
+from lab.ipsec.clients import ClientState
 from lab.ipsec.device import ensure_device
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.handover import hand_over
@@ -32,6 +35,8 @@ from lab.southbound import southbound_pb2 as pb
 log = logging.getLogger(__name__)
 
 CHARON = "charon-"
+INTERIM_S = 300
+"""Between two accounting records of a caller who stays connected, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ class IpsecRuntime:
         self._files = CharonFiles.of(settings, connection.unit)
         self._charon = Charon(self._files.vici, self._files.log)
         self._looked = looked
+        self._accounting = Accounting(INTERIM_S)
         self._device_ready = False
         self._was_seen = False
         self._stop = threading.Event()
@@ -130,10 +136,16 @@ class IpsecRuntime:
             config = replace(config, plugins=PLUGINS, half_open_s=HALF_OPEN_S)
         return config
 
-    def stop(self) -> None:
-        """End the watcher; charon goes on."""
+    def stop(self, *, gone: bool = False) -> None:
+        """End the watcher; charon goes on.
+
+        Parameters:
+            gone: charon is about to be taken away, and with it whoever is connected.
+        """
         self._stop.set()
         self._watcher.join()
+        if gone:
+            self._account({})
 
     def _watch(self) -> None:
         self._charon.watch(self._stop, self._on_attach, self._on_look)
@@ -146,8 +158,15 @@ class IpsecRuntime:
     def _on_look(self, changed: bool) -> None:
         if not self._device_ready:
             self._ensure_device()
+        serving = self._charon.servers.get(self._connection.name)
+        self._account(serving.clients if serving else {})
         first, self._was_seen = not self._was_seen, True
         self._looked(changed or first)
+
+    def _account(self, clients: Mapping[str, ClientState]) -> None:
+        """Who calls a dial-in server, and has gone: a line of the log for each record (RFC 2866)."""
+        for event in self._accounting.update(clients, time.time()):
+            log.info("%s %s", self._connection.unit, event.line())
 
     def _ensure_device(self) -> None:
         """The plaintext device in the compartment; tried again at the next look if the kernel refuses."""

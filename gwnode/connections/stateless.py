@@ -50,8 +50,8 @@ class StatelessRuntime:
         """Take over a connection that has changed."""
         self._device = connection.device
 
-    def stop(self) -> None:
-        """Nothing runs."""
+    def stop(self, *, gone: bool = False) -> None:
+        """Nothing runs, and nobody is accounted for."""
 
     def _counted(self) -> ChildBytes | None:
         """Out of a file, not by netlink: all tenants are asked at once, and often (proc_pid_net(5))."""

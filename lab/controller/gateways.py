@@ -14,6 +14,7 @@ from lab.controller.models_fabric import GatewayPool
 from lab.controller.models_tenant import VirtualGateway
 from lab.controller.observations import CONNECTED, LearnedRoute, Observation
 from lab.controller.shapes import Resource
+from lab.controller.vpn import dial_in_record
 
 
 def tenant_of(network: Path, inventory: Inventory) -> tuple[Path, Resource[VirtualGateway]] | None:
@@ -60,6 +61,7 @@ def compartment_of(network: Path, rdid: str, inventory: Inventory) -> Compartmen
             for item in resource.properties.network_connections
             if item.properties.nat_configuration is not None
         },
+        dial_in=dial_in_record(vpn, inventory) if (vpn := resource.properties.vpn_configuration) else None,
     )
 
 
@@ -90,13 +92,16 @@ def routes_of(compartment: Compartment, observation: Observation | None) -> tupl
     """What lies behind a compartment, as its gateway observes it."""
     if observation is None or observation.node != compartment.node:
         return ()
+    up = {name for name, seen in observation.connections.items() if seen.state == CONNECTED}
     static = (
         LearnedRoute(route.destination_prefix, route.metric)
         for connection in compartment.resource.network_connections
-        if (seen := observation.connections.get(connection.resource_id.lower())) and seen.state == CONNECTED
+        if connection.resource_id.lower() in up
         for route in connection.properties.routes
     )
-    return best_routes((*observation.routes, *static))
+    callers = compartment.dial_in
+    pool = [LearnedRoute(callers.dial_in.pool, 0)] if callers and callers.name in up else []
+    return best_routes((*observation.routes, *static, *pool))
 
 
 def best_routes(routes: Iterable[LearnedRoute]) -> tuple[LearnedRoute, ...]:

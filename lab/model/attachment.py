@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface
 
 from lab.model.networks import hosts_of, router_of
 from lab.model.topology import SiteSpec, Topology
@@ -16,6 +16,7 @@ from lab.model.topology_connections import (
     NatConnectionSpec,
     SiteConnection,
 )
+from lab.model.topology_dial_in import DialInSpec
 
 
 class Attachment(Enum):
@@ -68,6 +69,19 @@ def internet_sites(topology: Topology) -> dict[str, SiteSpec]:
     }
 
 
+def internet_wans(topology: Topology) -> dict[tuple[str, str], IPv4Interface]:
+    """Who is on the internet, by key and name in the file, and its address there."""
+    sites = {("sites", name): spec.wan for name, spec in internet_sites(topology).items()}
+    return sites | {("road-warriors", name): spec.wan for name, spec in topology.road_warriors.items()}
+
+
+def remote_accesses(topology: Topology) -> Iterator[tuple[str, DialInSpec]]:
+    """The tenants that can be called, each with its remote access."""
+    for tenant, spec in topology.tenants.items():
+        if spec.gateway and spec.gateway.dial_in:
+            yield tenant, spec.gateway.dial_in
+
+
 def is_edge(topology: Topology, site: str) -> bool:
     """Whether a site's router is an edge: it has no IPsec."""
     return isinstance(connection_to(topology, site), GreConnectionSpec | ForwardingConnectionSpec)
@@ -75,7 +89,8 @@ def is_edge(topology: Topology, site: str) -> bool:
 
 def beyond_ipsec(topology: Topology) -> bool:
     """Whether the gateways have to do more than IPsec: then they announce public addresses to the router."""
-    return any(not isinstance(item, IpsecConnectionSpec) for _, _, item in connections(topology))
+    others = (item for _, _, item in connections(topology) if not isinstance(item, IpsecConnectionSpec))
+    return any(others) or any(remote_accesses(topology))
 
 
 def public_addresses(topology: Topology) -> Iterator[IPv4Address]:
@@ -83,6 +98,8 @@ def public_addresses(topology: Topology) -> Iterator[IPv4Address]:
     for _, _, connection in connections(topology):
         if isinstance(connection, NatConnectionSpec):
             yield connection.public_address
+    for _, access in remote_accesses(topology):
+        yield access.public_address
 
 
 def taken_front_end(topology: Topology) -> dict[IPv4Address, str]:
@@ -98,6 +115,8 @@ def taken_front_end(topology: Topology) -> dict[IPv4Address, str]:
     for tenant, name, connection in connections(topology):
         if isinstance(connection, NatConnectionSpec):
             taken.setdefault(connection.public_address, f"the public address of {tenant}/{name}")
+    for tenant, access in remote_accesses(topology):
+        taken.setdefault(access.public_address, f"the remote access of {tenant}")
     return taken
 
 

@@ -291,6 +291,12 @@ class Code(Enum):
         "give the gateway a larger `capacity-kbps`, or the connections less",
     )
 
+    DIAL_IN = (
+        "HNV-TOPO-080",
+        "a remote access that nobody can use, or a road warrior that cannot call",
+        "docs/topology.md lists what `dial-in` and `road-warriors` may say",
+    )
+
     def __init__(self, code: str, meaning: str, remedy: str) -> None:
         self.code = code
         self.meaning = meaning

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab.model.check import Check
 from lab.model.edge import EdgeConfig
+from lab.model.roadwarrior import RoadWarrior
 from lab.model.router import RouterConfig
 from lab.model.tenants import Tenant
 
@@ -32,6 +33,7 @@ class NodeKind(StrEnum):
     GATEWAY = "gateway"
     SITE = "site"
     EDGE = "edge"
+    ROADWARRIOR = "roadwarrior"
     VM = "vm"
     SERVER = "server"
     APPLIANCE = "appliance"
@@ -162,6 +164,7 @@ class Node:
         site: configuration of a site that is reached by IPsec; None: no such site.
         edge: configuration of an edge; None: no edge.
         router: what the top-of-rack router does beyond the kernel's routing; None: nothing.
+        road_warrior: whom it calls and how; None: no road warrior.
         fixed: the lab alone decides its addresses: others are removed from its interfaces.
         absent: names of interfaces that it must not have, as an earlier lab of that name had them.
     """
@@ -183,6 +186,7 @@ class Node:
     site: SiteConfig | None = None
     edge: EdgeConfig | None = None
     router: RouterConfig | None = None
+    road_warrior: RoadWarrior | None = None
     fixed: bool = False
     absent: tuple[str, ...] = ()
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from lab.model.connections import (
     EVERYWHERE,
     Connection,
+    DialIn,
     Forwarding,
     Gre,
     Ipsec,
@@ -28,6 +29,7 @@ from lab.model.topology_connections import (
     NatConnectionSpec,
     SiteConnection,
 )
+from lab.model.topology_dial_in import DialInSpec
 
 
 def resolve_connection(topology: Topology, name: str, spec: ConnectionSpec) -> Connection:
@@ -41,6 +43,21 @@ def resolve_connection(topology: Topology, name: str, spec: ConnectionSpec) -> C
         kind=_kind(spec),
         site=SiteEnd(spec.site, site.wan.ip, site.lan.prefix, router_of(site.lan.prefix), site.asn),
         routes=_routes(spec, site),
+        outbound_kbps=spec.outbound_kbps,
+        inbound_kbps=spec.inbound_kbps,
+    )
+
+
+def resolve_dial_in(tenant: str, spec: DialInSpec) -> DialIn:
+    """A tenant's remote access. No node's name has a dot: the gateway's cannot be taken for one."""
+    return DialIn(
+        identity=f"{tenant}.vpn",
+        public_address=spec.public_address,
+        pool=spec.pool,
+        dns=spec.dns,
+        maximum=spec.maximum,
+        users=dict(spec.users),
+        certificates=spec.certificates,
         outbound_kbps=spec.outbound_kbps,
         inbound_kbps=spec.inbound_kbps,
     )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lab.model.spec import Spec
 from lab.model.topology_checks import CheckSpec
+from lab.model.topology_dial_in import RoadWarriorSpec
 from lab.model.topology_fabric import FabricSpec, GatewaySpec, HostSpec, Network
 from lab.model.topology_tenants import Machine, TenantSpec
 from lab.model.types import Address, Asn, Interface, Name, Prefix, empty_as_mapping
@@ -58,4 +59,7 @@ class Topology(Spec):
     )
     tenants: dict[Name, TenantSpec] = Field(default={}, description="By name.")
     sites: dict[Name, SiteSpec] = Field(default={}, description="By name, which is the container's name too.")
+    road_warriors: dict[Name, RoadWarriorSpec] = Field(
+        default={}, description="By name, which is the container's name too."
+    )
     checks: tuple[CheckSpec, ...] = Field(default=(), description="What `hnvlab check` asserts.")

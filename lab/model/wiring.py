@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface
 
-from lab.model import edges, machines
-from lab.model.attachment import internet_sites, is_edge
+from lab.model import edges, machines, warriors
+from lab.model.attachment import internet_wans, is_edge
 from lab.model.connections import Ipsec
 from lab.model.lab import (
     Bridge,
@@ -105,10 +105,10 @@ def _front_end_links(parts: Parts) -> Iterator[Link]:
 def _internet_links(parts: Parts) -> Iterator[Link]:
     fabric = parts.fabric
     yield Link(LinkEnd(fabric.router, "inet0", VM_MTU), LinkEnd(fabric.internet, "tor0", VM_MTU))
-    for site in internet_sites(parts.topology):
+    for _, node in internet_wans(parts.topology):
         yield Link(
-            LinkEnd(fabric.internet, interface_name("s-", site), VM_MTU),
-            LinkEnd(site, "wan0", VM_MTU),
+            LinkEnd(fabric.internet, interface_name("s-", node), VM_MTU),
+            LinkEnd(node, "wan0", VM_MTU),
         )
 
 
@@ -132,7 +132,7 @@ def _lan_links(parts: Parts) -> Iterator[Link]:
 
 
 def nodes(parts: Parts) -> Mapping[str, Node]:
-    """All nodes of the lab by name: the fabric, sites, VMs, servers."""
+    """All nodes of the lab by name: the fabric, sites, road warriors, VMs, servers."""
     made = (
         _controller(parts),
         _router(parts),
@@ -140,6 +140,7 @@ def nodes(parts: Parts) -> Mapping[str, Node]:
         *(_host(parts, host) for host in parts.hosts),
         *(_gateway(parts, gateway, index) for index, gateway in enumerate(parts.gateways)),
         *_sites(parts),
+        *warriors.nodes(parts.topology, parts.tenants),
         *machines.vms(parts.topology, parts.tenants),
         *machines.appliances(parts.topology, parts.fabric, parts.tenants),
         *machines.servers(parts.topology),
@@ -198,8 +199,8 @@ def _internet(parts: Parts) -> Node:
     """Knows the public networks and nothing else: no default route, none to the hoster's inner networks."""
     transit = parts.topology.fabric.transit.prefix
     uplinks = (
-        InterfaceAddress(interface_name("s-", site), with_prefix(other_host(spec.wan), spec.wan.network))
-        for site, spec in internet_sites(parts.topology).items()
+        InterfaceAddress(interface_name("s-", node), with_prefix(other_host(wan), wan.network))
+        for (_, node), wan in internet_wans(parts.topology).items()
     )
     return Node(
         name=parts.fabric.internet,

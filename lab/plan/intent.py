@@ -10,23 +10,34 @@ because a lab wants to choose what the product decides alone: `routingDomainId`,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from lab.model.lab import Fabric, Host, Lab, Segment
 from lab.model.tenants import Subnet, Tenant
 from lab.model.wiring import UPLINKS
+from lab.plan.dial_in import DialInCertificates
 from lab.plan.intent_gateways import CREDENTIAL, VIP, gateways, management, tenant_gateway
 from lab.plan.intent_ports import appliance_interface, vm_interface
 from lab.plan.intent_traffic import access_control_list, list_path, route_table, table_path
 from lab.plan.resources import Resource, body, ref, resource
 
+Certificates = Mapping[str, DialInCertificates]
+NO_CERTIFICATES: Certificates = MappingProxyType({})
 MANAGEMENT, PROVIDER, FRONT_END = "management", "provider", "front-end"
 
 
-def intent(lab: Lab) -> list[Resource]:
-    """Everything that the Network Controller must know of a lab; what is referred to comes first. Pure."""
-    return [*_fabric(lab), *(resource for tenant in lab.tenants for resource in _tenant(tenant))]
+def intent(lab: Lab, certificates: Certificates = NO_CERTIFICATES) -> list[Resource]:
+    """Everything that the Network Controller must know of a lab; what is referred to comes first. Pure.
+
+    Parameters:
+        certificates: of remote access, by tenant.
+
+    Raises:
+        KeyError: a tenant has remote access, and no certificates for it.
+    """
+    return [*_fabric(lab), *(item for tenant in lab.tenants for item in _tenant(tenant, certificates))]
 
 
 def _fabric(lab: Lab) -> Iterator[Resource]:
@@ -83,7 +94,7 @@ def _logical_network(name: str, segment: Segment, pool: dict[str, str] | None = 
     return resource(f"/logicalNetworks/{name}", properties)
 
 
-def _tenant(tenant: Tenant) -> Iterator[Resource]:
+def _tenant(tenant: Tenant, certificates: Certificates) -> Iterator[Resource]:
     for acl in tenant.acls:
         yield resource(list_path(tenant, acl.name), access_control_list(acl))
     for subnet in tenant.subnets:
@@ -103,7 +114,8 @@ def _tenant(tenant: Tenant) -> Iterator[Resource]:
     for appliance in tenant.appliances:
         yield resource(f"/networkInterfaces/{appliance.name}", appliance_interface(tenant, appliance))
     if tenant.gateway is not None:
-        yield from tenant_gateway(tenant, tenant.gateway)
+        own = certificates[tenant.name] if tenant.gateway.dial_in else None
+        yield from tenant_gateway(tenant, tenant.gateway, own)
 
 
 def _subnet(tenant: Tenant, subnet: Subnet) -> dict[str, Any]:

@@ -268,3 +268,21 @@ def test_a_peer_without_a_static_route_is_a_fault_as_in_the_product() -> None:
 
 def test_a_run_script_quotes_its_words() -> None:
     assert Service("x", ("echo", "it's")).script() == "#!/bin/sh\nexec 2>&1\nexec 'echo' 'it'\\''s'\n"
+
+
+def test_no_site_gets_what_is_for_a_road_warrior() -> None:
+    """A site could offer one address of the pool: the most specific route wins."""
+    callers = pb.Connection(
+        name="dial-in",
+        dial_in=pb.DialIn(
+            public_address="203.0.113.40",
+            pool="10.99.0.0/24",
+            users=[pb.DialInUser(name="alice", password="a")],
+            certificate="CERTIFICATE",
+            private_key="KEY",
+            identity="blue.vpn",
+        ),
+    )
+    (tenant,) = desired(compartment("blue", "198.51.100.2", connections=[callers])).values()
+    config = router_config(tenant, BLUE.bgp, [], 10)
+    assert IPv4Network("10.99.0.0/24") in config.refused

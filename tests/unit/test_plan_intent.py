@@ -13,16 +13,19 @@ import pytest
 from lab.controller.catalog import parse_path
 from lab.model.loader import load, parse_topology
 from lab.model.resolve import resolve
+from lab.plan.dial_in import DialInCertificates, Identity
 from lab.plan.intent import intent
 from lab.plan.resources import Resource
 
 ROOT = Path(__file__).parents[2]
-LABS = ("hybrid-cloud", "virtual-switch", "external-router", "private-cloud", "connections")
+LABS = ("hybrid-cloud", "virtual-switch", "external-router", "private-cloud", "connections", "roadwarriors")
 
 
 def of_file(name: str) -> list[Resource]:
     """The intent of one of our topologies."""
-    return intent(resolve(load(ROOT / "topologies" / f"{name}.yml")))
+    lab = resolve(load(ROOT / "topologies" / f"{name}.yml"))
+    own = DialInCertificates("AUTHORITY", Identity("CERTIFICATE", "KEY"))
+    return intent(lab, {tenant.name: own for tenant in lab.tenants})
 
 
 HYBRID_CLOUD = of_file("hybrid-cloud")
