@@ -10,6 +10,7 @@ from lab.controller.catalog import GATEWAYS, PUBLIC_IP_ADDRESSES, Path, parse_pa
 from lab.controller.connections_nat import nat_message
 from lab.controller.domains import Compartment
 from lab.controller.inventory import COMPARTMENT_ADDRESS, GRE_VIP, PLACEMENT, PROVIDER_ADDRESS, Inventory
+from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import GatewayPool
 from lab.controller.models_tenant import VirtualGateway
 from lab.controller.observations import CONNECTED, LearnedRoute, Observation
@@ -93,10 +94,17 @@ def routes_of(compartment: Compartment, observation: Observation | None) -> tupl
     static = (
         LearnedRoute(route.destination_prefix, route.metric)
         for connection in compartment.resource.network_connections
-        if (seen := observation.connections.get(connection.resource_id.lower())) and seen.state == CONNECTED
+        if (seen := observation.connections.get(connection.resource_id.lower()))
+        and (seen.state == CONNECTED or _on_demand(connection.properties))
         for route in connection.properties.routes
     )
     return best_routes((*observation.routes, *static))
+
+
+def _on_demand(connection: NetworkConnection) -> bool:
+    """Whether it is the first packet that has it called: hosts must send it."""
+    ipsec = connection.ip_sec_configuration
+    return ipsec is not None and not ipsec.persistent
 
 
 def best_routes(routes: Iterable[LearnedRoute]) -> tuple[LearnedRoute, ...]:
