@@ -27,6 +27,9 @@ class StatelessRuntime:
         connection: its leg and device stand.
     """
 
+    generation = 0
+    """Its device is made before it, and stays."""
+
     def __init__(self, compartment: Namespace, connection: Connection) -> None:
         self._compartment = compartment
         self._name = connection.name
