@@ -100,6 +100,7 @@ class GatewayAgent:
         self._runtimes: dict[str, Runtime] = {}
         self._ruleset: list[Json] | None = None
         self._in_step = False
+        self._public: set[str] = set()
 
     async def apply(self, goal: GoalState, touched: Collection[str] | None = None, /) -> None:
         """Make the node be as the goal state says.
@@ -148,7 +149,7 @@ class GatewayAgent:
         transits = {leg.interface: leg.transit for leg in legs.standing(self._settings) if leg.transit}
         ipsec = IpsecDefaults(self._backend, self._settings.timers)
         wanted = tenants(goal, transits, self._settings.transit, ipsec)
-        vips = {tenant.vip for tenant in wanted.values()}
+        vips = {tenant.vip for tenant in wanted.values() if tenant.vip}
         if problems := shared_addresses(nat_legs(wanted.values()), vips):
             raise LabError(problems)
         self._reconcile(wanted, goal, is_change=is_change)
@@ -190,9 +191,9 @@ class GatewayAgent:
         if runtime is not None:
             runtime.apply(tenant, networks)
             return
-        self._runtimes[tenant.name] = Runtime(
-            self._settings, self._supervisor, self._backend, tenant, networks, self._note_change
-        )
+        runtime = Runtime(self._settings, self._supervisor, self._backend, tenant, self._note_change)
+        self._runtimes[tenant.name] = runtime
+        runtime.apply(tenant, networks)
 
     def _announce(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
         """Last: whoever hears of an address may use it at once."""
@@ -225,7 +226,8 @@ class GatewayAgent:
         set_sysctl("net/ipv4/ip_forward", "1")
         known = frontend.Translations.of(wanted)
         public = {str(tenant.vip) for tenant in wanted} | known.callers.keys()
-        gone = frontend.forget_stale_flows(known, public, self._settings.transit)
+        gone = frontend.forget_stale_flows(known, public | self._public, self._settings.transit)
+        self._public = public
         if gone:
             log.info("%d tracked flows forgotten: their translation no longer holds", gone)
         self._ruleset = rules
@@ -245,7 +247,7 @@ class GatewayAgent:
     def _present(self) -> set[str]:
         """Tenants of which anything stands."""
         birds = {name.removeprefix(BIRD) for name in self._supervisor.names([BIRD])}
-        return {*self._runtimes, *birds, *(leg.tenant for leg in legs.standing(self._settings))}
+        return {*self._runtimes, *birds, *compartments.standing(self._settings)}
 
     def _remove(self, name: str) -> None:
         """Leave nothing of a tenant but its connections: daemons, interface, namespace, files."""
@@ -259,14 +261,16 @@ class GatewayAgent:
 
     def _remove_connections(self, wanted: Mapping[str, Tenant]) -> None:
         """Leave nothing of connections that are no more."""
-        units = {item.unit for tenant in wanted.values() for item in tenant.connections.values()}
+        connections = [item for tenant in wanted.values() for item in tenant.connections.values()]
+        units = {item.unit for item in connections if item.has_charon}
         charons = {name.removeprefix(CHARON) for name in self._supervisor.names([CHARON])}
         for unit in charons - units:
             log.info("%s: removed", unit)
             self._supervisor.remove(CHARON + unit)
             CharonFiles.of(self._settings, unit).remove()
-        standing = legs.standing(self._settings)
-        legs.remove(self._settings, [leg for leg in standing if leg.unit not in units])
+        known = {item.leg for item in connections}
+        gone = [leg for leg in legs.standing(self._settings) if leg.interface not in known]
+        legs.remove(self._settings, gone, units)
 
     def _note_change(self) -> None:
         self._loop.call_soon_threadsafe(self.changed.set)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv4Network
+from urllib.parse import quote, unquote
 
 from pyroute2 import IPRoute
 
 from gwnode import nat, nat_sessions, shaping
 from gwnode.connections.wanted import Connection, NatEnd
-from gwnode.desired import Tenant
+from gwnode.desired import Tenant, vport_name
 from gwnode.filter import compartment_ruleset, rates_of
 from gwnode.kernel import WantedRoute, ensure_addresses, ensure_link, ensure_pair, ensure_routes, remove_links
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.nft import replace_table
 from gwnode.settings import Settings
-from lab.model.names import interface_name
 from lab.southbound.identity import port_alias
 
 VM_SIDE = "hnv0"
@@ -36,7 +36,17 @@ SYSCTLS: Mapping[str, str] = {
 
 def namespace(settings: Settings, tenant: str) -> Namespace:
     """A tenant's compartment."""
-    return Namespace(settings.namespaces / tenant)
+    return Namespace(settings.namespaces / quote(tenant))
+
+
+def standing(settings: Settings) -> set[str]:
+    """Tenants whose compartment is there.
+
+    Namespaces of connections have a sign in their names that a quoted tenant's has not.
+    """
+    if not settings.namespaces.is_dir():
+        return set()
+    return {unquote(path.name) for path in settings.namespaces.iterdir() if "+" not in path.name}
 
 
 def ensure(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network] = ()) -> None:
@@ -86,7 +96,7 @@ def fixed_routes(tenant: Tenant) -> list[WantedRoute]:
     ]
 
 
-def ensure_connection_routes(settings: Settings, tenant: Tenant, connected: Mapping[str, bool]) -> None:
+def ensure_connection_routes(settings: Settings, tenant: Tenant, connected: Mapping[str, bool]) -> bool:
     """Have the static routes of the connections that are connected, and of no other.
 
     They are the "post connection routes" of the real product: a route stands while its connection does.
@@ -94,13 +104,15 @@ def ensure_connection_routes(settings: Settings, tenant: Tenant, connected: Mapp
     Parameters:
         connected: by name of the connection; those that are not among them are left alone.
 
+    Returns: whether all their devices are there; otherwise call again.
+
     Raises:
         OSError, NetlinkError: the kernel refuses.
     """
-    namespace(settings, tenant.name).run(lambda: _ensure_routes_inside(tenant, connected))
+    return namespace(settings, tenant.name).run(lambda: _ensure_routes_inside(tenant, connected))
 
 
-def _ensure_routes_inside(tenant: Tenant, connected: Mapping[str, bool]) -> None:
+def _ensure_routes_inside(tenant: Tenant, connected: Mapping[str, bool]) -> bool:
     with IPRoute() as kernel:
         # A tunnel's device is there while its charon is.
         there = [
@@ -110,9 +122,18 @@ def _ensure_routes_inside(tenant: Tenant, connected: Mapping[str, bool]) -> None
         ]
         ensure_routes(
             kernel,
-            [route for item in there if connected[item.name] for route in routes_of(tenant, item)],
+            chosen(route for item in there if connected[item.name] for route in routes_of(tenant, item)),
             {item.device for item in there},
         )
+    return len(there) == sum(item.name in connected for item in tenant.connections.values())
+
+
+def chosen(routes: Iterable[WantedRoute]) -> list[WantedRoute]:
+    """Of those that have prefix and metric in common, always the same: the kernel has room for one. Pure."""
+    found: dict[tuple[IPv4Network, int], WantedRoute] = {}
+    for route in sorted(routes, key=lambda route: route.device):
+        found.setdefault((route.prefix, route.metric), route)
+    return list(found.values())
 
 
 def routes_of(tenant: Tenant, connection: Connection) -> list[WantedRoute]:
@@ -141,5 +162,5 @@ def remove(settings: Settings, tenants: Iterable[str]) -> None:
     """Take away compartments; what is gone already is no error."""
     with IPRoute() as kernel:
         for tenant in tenants:
-            remove_links(kernel, [interface_name("v-", tenant)])
+            remove_links(kernel, [vport_name(tenant)])
             namespace(settings, tenant).remove()

@@ -124,10 +124,17 @@ def ensure_routes(
                     route.get("priority") or 0,
                 )
             )
-    for item in there - set(wanted):
-        kernel.route("del", table=table, **_route(item, names))
-    for item in set(wanted) - there:
-        kernel.route("replace", table=table, **_route(item, names))
+    changes = [("del", item) for item in there - set(wanted)]
+    changes += [("replace", item) for item in set(wanted) - there]
+    refused: list[NetlinkError] = []
+    for what, item in changes:
+        try:
+            kernel.route(what, table=table, **_route(item, names))
+        except NetlinkError as error:
+            # One that cannot be must not keep the others away.
+            refused.append(error)
+    if refused:
+        raise refused[0]
 
 
 def _route(item: WantedRoute, indexes: Mapping[str, int]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -28,6 +29,8 @@ from lab.southbound import southbound_pb2 as pb
 log = logging.getLogger(__name__)
 
 BIRD = "bird-"
+BIRD_AWAY_S = 20
+"""So long it is believed what it said while it does not answer: the kernel keeps its routes meanwhile."""
 
 
 def router_files(settings: Settings, tenant: str) -> RouterFiles:
@@ -82,7 +85,6 @@ class Runtime:
         supervisor: where the daemons are supervised.
         backend: who encrypts ESP.
         tenant: as desired.
-        networks: the hoster's own.
         changed: called, from any thread, when an observation has changed.
     """
 
@@ -92,7 +94,6 @@ class Runtime:
         supervisor: Supervisor,
         backend: EspBackend,
         tenant: Tenant,
-        networks: Networks,
         changed: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -108,8 +109,8 @@ class Runtime:
         self._connections: dict[str, IpsecRuntime | StatelessRuntime] = {}
         self._sessions: tuple[Session, ...] | None = None
         self._routes: tuple[Learned, ...] | None = None
+        self._bird_seen_s = time.monotonic()
         self._stop = threading.Event()
-        self.apply(tenant, networks)
         self._watcher = threading.Thread(target=self._watch_bird, name=f"{tenant.name}-bird", daemon=True)
         self._watcher.start()
 
@@ -129,8 +130,8 @@ class Runtime:
         self._applied = None
         compartments.ensure(self._settings, tenant, networks.hidden)
         self._tenant = tenant
-        for name in self._connections.keys() - tenant.connections.keys():
-            self._connections.pop(name).stop(gone=True)
+        for leg in self._connections.keys() - {item.leg for item in tenant.connections.values()}:
+            self._connections.pop(leg).stop(gone=True)
         for connection in tenant.connections.values():
             self._apply_connection(tenant, connection)
         self._apply_bird(tenant, networks)
@@ -157,19 +158,19 @@ class Runtime:
     def _apply_connection(self, tenant: Tenant, connection: Connection) -> None:
         compartment = compartments.namespace(self._settings, tenant.name)
         legs.ensure(self._settings, tenant.rdid, connection, compartment)
-        runtime = self._connections.get(connection.name)
+        runtime = self._connections.get(connection.leg)
         if runtime is not None:
             runtime.apply(connection)
         elif connection.has_charon:
-            self._connections[connection.name] = IpsecRuntime(
+            self._connections[connection.leg] = IpsecRuntime(
                 self._settings, self._supervisor, self._backend, compartment, connection, self._on_look
             )
         else:
-            self._connections[connection.name] = StatelessRuntime(compartment, connection)
+            self._connections[connection.leg] = StatelessRuntime(compartment, connection)
 
     def _states(self) -> dict[str, pb.ConnectionState]:
-        looked = {name: item.report(self._tenant.rdid) for name, item in list(self._connections.items())}
-        return {name: state for name, state in looked.items() if state is not None}
+        looked = [item.report(self._tenant.rdid) for item in list(self._connections.values())]
+        return {state.name: state for state in looked if state is not None}
 
     def _on_look(self, changed: bool) -> None:
         self._ensure_routes()
@@ -186,7 +187,7 @@ class Runtime:
         standing = {
             name: (
                 state.state == Phase.CONNECTED or (name in wanted and wanted[name].on_demand),
-                self._connections[name].generation if name in self._connections else 0,
+                self._generation_of(wanted.get(name)),
             )
             for name, state in self._states().items()
         }
@@ -195,14 +196,18 @@ class Runtime:
                 return
             connected = {name: stands for name, (stands, _) in standing.items()}
             try:
-                compartments.ensure_connection_routes(self._settings, self._tenant, connected)
+                whole = compartments.ensure_connection_routes(self._settings, self._tenant, connected)
                 compartments.ensure_rates(self._settings, self._tenant)
             except KERNEL_REFUSALS as error:
                 log.warning(
                     "%s: routes or rates of the connections not set yet: %s", self._tenant.name, error
                 )
             else:
-                self._routed = standing
+                self._routed = standing if whole else None
+
+    def _generation_of(self, connection: Connection | None) -> int:
+        runtime = self._connections.get(connection.leg) if connection else None
+        return runtime.generation if runtime else 0
 
     def _apply_bird(self, tenant: Tenant, networks: Networks) -> None:
         if tenant.bgp is None:
@@ -218,9 +223,14 @@ class Runtime:
 
     def _watch_bird(self) -> None:
         while not self._stop.wait(self._settings.poll_s):
+            self._ensure_routes()
             observed = Observed()
             if self._tenant.bgp is not None:
                 observed = self._router.look()
+                if observed.answered:
+                    self._bird_seen_s = time.monotonic()
+                elif time.monotonic() - self._bird_seen_s < BIRD_AWAY_S:
+                    continue
             before = (self._sessions, self._routes)
             self._sessions = observed.sessions
             self._routes = tuple(sorted(learned(observed.routes), key=repr))

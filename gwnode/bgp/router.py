@@ -53,10 +53,12 @@ class Observed:
     Attributes:
         sessions: with its peers.
         routes: of its table.
+        answered: False: BIRD is away, and this says nothing.
     """
 
     sessions: tuple[Session, ...] = ()
     routes: tuple[Route, ...] = ()
+    answered: bool = True
 
 
 class Router:
@@ -74,6 +76,7 @@ class Router:
         self._now_s = now_s
         self._lock = threading.Lock()
         self._config: RouterConfig | None = None
+        self._configured = False
         self._aggregates: tuple[pb.BgpAggregate, ...] = ()
         self._dampening: Dampening | None = None
         self._log = FlapLog(files.flaps)
@@ -126,7 +129,7 @@ class Router:
             sessions, routes = observe(self.files.socket)
         except (OSError, BirdError) as error:
             log.info("%s: BIRD does not answer: %s", self.files.socket.name, error)
-            return Observed()
+            return Observed(answered=False)
         # A BIRD that does not answer takes nothing back of what it said before.
         self._routes = tuple(routes)
         return Observed(tuple(sessions), self._routes)
@@ -146,8 +149,11 @@ class Router:
     def _write(self) -> None:
         assert self._config is not None
         config = replace(self._config, aggregates=self._standing(), damped=self._suppressed())
-        if write_if_changed(self.files.config, render(config)):
+        if write_if_changed(self.files.config, render(config)) or not self._configured:
+            # Who wrote the file before may have ended before BIRD read it.
+            self._configured = False
             configure(self.files.socket)
+            self._configured = True
 
     def _standing(self) -> dict[IPv4Network, tuple[int, ...]]:
         assert self._config is not None

@@ -6,7 +6,7 @@ alias of a leg says whose it is, so that an agent that starts finds all that sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from socket import AF_INET
@@ -161,9 +161,14 @@ def _ensure_device(connection: Connection) -> None:
         set_sysctl(f"net/ipv4/conf/{connection.device}/{key}", "0")
 
 
-def remove(settings: Settings, legs: Iterable[Standing]) -> None:
-    """Take legs away, and with each what it leads to; what is gone already is no error."""
+def remove(settings: Settings, legs: Iterable[Standing], kept: Collection[str]) -> None:
+    """Take legs away, and with each what it leads to; what is gone already is no error.
+
+    Parameters:
+        kept: units whose namespaces are another leg's by now.
+    """
     with IPRoute() as kernel:
         for leg in legs:
             remove_links(kernel, [leg.interface])
-            unit_namespace(settings, leg.unit).remove()
+            if leg.unit not in kept:
+                unit_namespace(settings, leg.unit).remove()

@@ -42,7 +42,11 @@ class StatelessRuntime:
         Parameters:
             rdid: routing domain of the tenant.
         """
-        counted = self._compartment.run(self._counted)
+        try:
+            counted = self._compartment.run(self._counted)
+        except OSError:
+            # Its compartment is about to go.
+            return None
         if counted is None:
             state = TunnelState(last_error="its interface is gone")
         else:

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from urllib.parse import quote
 
 from gwnode.dial_in import server
 from gwnode.nat import Nat, nat
@@ -121,6 +122,14 @@ class DialInEnd:
 
 End = IpsecEnd | GreEnd | ForwardingEnd | NatEnd | DialInEnd
 
+KINDS: Mapping[type[End], str] = {
+    IpsecEnd: "ipsec",
+    GreEnd: "gre",
+    ForwardingEnd: "forwarding",
+    NatEnd: "nat",
+    DialInEnd: "dial_in",
+}
+"""The kinds as the records call them."""
 DEVICE_PREFIXES: Mapping[type[End], str] = {
     IpsecEnd: "ipsec-",
     GreEnd: "gre-",
@@ -170,7 +179,7 @@ class Connection:
     @property
     def leg(self) -> str:
         """Its interface in the default compartment."""
-        return leg_name(self.tenant, self.name)
+        return leg_name(self.tenant, self.name, KINDS[type(self.end)])
 
     @property
     def mac(self) -> str:
@@ -203,14 +212,18 @@ def device_name(kind: type[End], name: str) -> str:
     return interface_name(DEVICE_PREFIXES[kind], name)
 
 
-def leg_name(tenant: str, name: str) -> str:
-    """The leg of a connection. Many tenants call theirs the same: half of the name is a hash."""
-    return f"c-{tenant[:4]}-{hashlib.sha256(f'{tenant}/{name}'.encode()).hexdigest()[:8]}"
+def leg_name(tenant: str, name: str, kind: str) -> str:
+    """The leg of a connection. Many tenants call theirs the same: half of the name is a hash.
+
+    One that becomes of another kind is another one: its leg leads elsewhere.
+    """
+    hashed = hashlib.sha256(f"{tenant}/{name}/{kind}".encode()).hexdigest()[:8]
+    return f"c-{quote(tenant)[:4]}-{hashed}"
 
 
 def unit_name(tenant: str, name: str) -> str:
-    """No resource id holds the sign between them."""
-    return f"{tenant}+{name}"
+    """Quoted, neither of the two holds the sign between them."""
+    return f"{quote(tenant)}+{quote(name)}"
 
 
 def needs_transit(item: pb.Connection) -> bool:
@@ -238,8 +251,13 @@ def wanted_connection(
         LabError: this gateway cannot do it.
     """
     end = _end(place, compartment, item, transit, ipsec)
+    in_network = isinstance(end, ForwardingEnd)
     ways = [
-        Way(IPv4Network(route.prefix), route.metric, IPv4Address(route.next_hop) if route.next_hop else None)
+        Way(
+            IPv4Network(route.prefix),
+            route.metric,
+            IPv4Address(route.next_hop) if route.next_hop and in_network else None,
+        )
         for route in item.routes
     ]
     if isinstance(end, NatEnd):

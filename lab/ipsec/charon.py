@@ -153,11 +153,22 @@ class Charon:
                     self._attach(started_before)
                     started_before = True
                     self._follow(events, stop, on_look)
-            except (OSError, SessionException) as error:
+            except (OSError, SessionException, CommandException) as error:
                 if self._loader is not None:
                     log.warning("%s: charon does not answer any more: %s", self._path.stem, error)
-                self._detach(on_look)
-                stop.wait(RECONNECT_S)
+                self._leave(stop, on_look)
+            except Exception:
+                # Whatever it was: without this thread, nobody would look after the connection any more.
+                log.exception("%s: not followed", self._path.stem)
+                self._leave(stop, on_look)
+
+    def _leave(self, stop: threading.Event, on_look: OnLook) -> None:
+        """Begin anew in a moment."""
+        try:
+            self._detach(on_look)
+        except Exception:
+            log.exception("%s: not told", self._path.stem)
+        stop.wait(RECONNECT_S)
 
     def _attach(self, started_before: bool) -> None:
         """Load everything into a charon that we have not spoken to yet.
