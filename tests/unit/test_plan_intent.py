@@ -71,8 +71,7 @@ def test_whatever_is_referred_to_came_before(name: str) -> None:
         assert set(references(body)) <= known, path
 
 
-# Not yet connections: the controller has no word for NAT.
-@pytest.mark.parametrize("name", [name for name in LABS if name != "connections"])
+@pytest.mark.parametrize("name", LABS)
 def test_the_controller_reads_every_body_whole(name: str) -> None:
     """Nothing that we send is a field that the controller does not know."""
     for path, body in of_file(name):
