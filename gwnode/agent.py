@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Protocol
 
@@ -36,6 +37,8 @@ from lab.southbound.keys import GoalState
 log = logging.getLogger(__name__)
 
 NOT_APPLIED = "HNV-GW-005"
+PARALLEL = 4
+"""Tenants that are set up at the same time."""
 
 
 _NOT_THE_SWITCHS = ("compartment/", "provider-address/", "front-end-router")
@@ -133,33 +136,40 @@ class GatewayAgent:
         if in_step and touched is not None and not any(key.startswith(_NOT_THE_SWITCHS) for key in touched):
             self._endpoint.apply(goal, touched)
         else:
-            self._apply_whole(goal)
+            self._apply_whole(goal, is_change=in_step and touched is not None)
         self._in_step = True
 
-    def _apply_whole(self, goal: GoalState) -> None:
-        """All that can be refused is refused before anything is touched."""
+    def _apply_whole(self, goal: GoalState, *, is_change: bool) -> None:
+        """All that can be refused is refused before anything is touched.
+
+        Parameters:
+            is_change: what stands is as the goal state before this one said.
+        """
         transits = {leg.interface: leg.transit for leg in legs.standing(self._settings) if leg.transit}
         ipsec = IpsecDefaults(self._backend, self._settings.timers)
         wanted = tenants(goal, transits, self._settings.transit, ipsec)
         vips = {tenant.vip for tenant in wanted.values()}
         if problems := shared_addresses(nat_legs(wanted.values()), vips):
             raise LabError(problems)
-        self._reconcile(wanted, goal)
+        self._reconcile(wanted, goal, is_change=is_change)
 
-    def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
+    def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState, *, is_change: bool) -> None:
         """The front end first: it cuts off who goes before anything of theirs is taken away."""
         for tenant in wanted.values():
             if tenant.bgp is not None:
                 router_config(tenant, tenant.bgp, (), self._settings.max_prefixes)
         networks = self._networks(goal)
         self._apply_front_end(list(wanted.values()), networks)
-        for name, tenant in wanted.items():
-            if name in self._runtimes:
-                self._runtimes[name].apply(tenant, networks)
-            else:
-                self._runtimes[name] = Runtime(
-                    self._settings, self._supervisor, self._backend, tenant, networks, self._note_change
-                )
+        self._ensure_tenants(
+            [
+                tenant
+                for name, tenant in wanted.items()
+                if not is_change
+                or name not in self._runtimes
+                or not self._runtimes[name].has_applied(tenant, networks)
+            ],
+            networks,
+        )
         public_addresses.ensure(list(wanted.values()), self._settings.front_end)
         self._endpoint.apply(goal)
         for name in self._present() - wanted.keys():
@@ -167,6 +177,22 @@ class GatewayAgent:
         self._remove_connections(wanted)
         self._front_end.apply(connection_legs(wanted.values()))
         self._announce(wanted, goal)
+
+    def _ensure_tenants(self, wanted: Iterable[Tenant], networks: Networks) -> None:
+        """Side by side: most of a tenant's time is spent waiting for tools and for the kernel."""
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="tenant") as pool:
+            results = [pool.submit(self._ensure_tenant, tenant, networks) for tenant in wanted]
+        for result in results:
+            result.result()
+
+    def _ensure_tenant(self, tenant: Tenant, networks: Networks) -> None:
+        runtime = self._runtimes.get(tenant.name)
+        if runtime is not None:
+            runtime.apply(tenant, networks)
+            return
+        self._runtimes[tenant.name] = Runtime(
+            self._settings, self._supervisor, self._backend, tenant, networks, self._note_change
+        )
 
     def _announce(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
         """Last: whoever hears of an address may use it at once."""

@@ -49,17 +49,22 @@ def ensure(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network
         OSError, NetlinkError, CalledProcessError: the kernel refuses.
     """
     space = namespace(settings, tenant.name)
-    space.ensure()
+    is_new = space.ensure()
     alias = port_alias(settings.lab, f"compartment/{tenant.rdid}")
     with IPRoute() as kernel, space.path.open() as handle:
         ensure_pair(kernel, handle.fileno(), tenant.vport, alias, VM_SIDE)
     space.run(lambda: _ensure_inside(settings, tenant, protected))
+    if not is_new:
+        space.run(lambda: nat_sessions.end_stale_sessions(_nat_of(tenant)))
+
+
+def _nat_of(tenant: Tenant) -> nat.Nat | None:
+    ends = [item.end for item in tenant.connections.values()]
+    return next((end.nat for end in ends if isinstance(end, NatEnd)), None)
 
 
 def _ensure_inside(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network]) -> None:
-    ends = [item.end for item in tenant.connections.values()]
-    behind = next((end.nat for end in ends if isinstance(end, NatEnd)), None)
-    for name, value in {**SYSCTLS, **(nat.SYSCTLS if behind else {})}.items():
+    for name, value in {**SYSCTLS, **(nat.SYSCTLS if _nat_of(tenant) else {})}.items():
         set_sysctl(name, value)
     with IPRoute() as kernel:
         ensure_link(kernel, "lo")
@@ -69,7 +74,6 @@ def _ensure_inside(settings: Settings, tenant: Tenant, protected: Collection[IPv
             set_sysctl(f"net/ipv4/conf/{VM_SIDE}/{key}", "0")
         ensure_routes(kernel, fixed_routes(tenant), {VM_SIDE})
     replace_table(compartment_ruleset(tenant, settings.tunnel_mtu, protected))
-    nat_sessions.end_stale_sessions(behind)
 
 
 def fixed_routes(tenant: Tenant) -> list[WantedRoute]:

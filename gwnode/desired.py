@@ -12,11 +12,11 @@ from gwnode.connections.wanted import (
     GreEnd,
     IpsecDefaults,
     IpsecEnd,
-    Transit,
     leg_name,
     needs_transit,
     wanted_connection,
 )
+from gwnode.transit import Transit
 from lab.errors import LabError, Problem
 from lab.model.names import interface_name
 from lab.southbound import southbound_pb2 as pb

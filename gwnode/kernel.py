@@ -67,7 +67,8 @@ def ensure_link(kernel: IPRoute, name: str, *, no_arp: bool = False, **wanted: A
     Parameters:
         no_arp: the interface resolves no addresses: whatever is sent goes to the one that is there.
     """
-    link = next(iter(kernel.get_links(ifname=name)))
+    # By name: a dump would be searched here, and takes the longer the more tenants there are.
+    link = next(iter(kernel.link("get", ifname=name)))
     changes = {key: value for key, value in wanted.items() if link.get(key) != value}
     flags = _IFF_UP | (_IFF_NOARP if no_arp else 0)
     if link["flags"] & flags != flags:

@@ -102,8 +102,9 @@ class Runtime:
         self._files = router_files(settings, tenant.name)
         self._router = Router(self._files)
         self._lock = threading.Lock()
-        self._routed: Mapping[str, bool] | None = None
+        self._routed: Mapping[str, tuple[bool, int]] | None = None
         self._tenant = tenant
+        self._applied: tuple[Tenant, Networks] | None = None
         self._connections: dict[str, IpsecRuntime | StatelessRuntime] = {}
         self._sessions: tuple[Session, ...] | None = None
         self._routes: tuple[Learned, ...] | None = None
@@ -125,6 +126,7 @@ class Runtime:
         Raises:
             OSError, NetlinkError, CalledProcessError, BirdError: something could not be done.
         """
+        self._applied = None
         compartments.ensure(self._settings, tenant, networks.hidden)
         self._tenant = tenant
         for name in self._connections.keys() - tenant.connections.keys():
@@ -135,6 +137,11 @@ class Runtime:
         with self._lock:
             self._routed = None
         self._ensure_routes()
+        self._applied = tenant, networks
+
+    def has_applied(self, tenant: Tenant, networks: Networks) -> bool:
+        """Whether exactly this was applied last, to its end."""
+        return self._applied == (tenant, networks)
 
     def stop(self, *, gone: bool = False) -> None:
         """End the watchers; the daemons go on.
@@ -170,14 +177,23 @@ class Runtime:
             self._changed()
 
     def _ensure_routes(self) -> None:
-        """Static routes of exactly the connections that are up; tried again at the next look if refused.
+        """Static routes of the connections that are up, or are called by who goes there.
 
-        What has not been looked at yet may be up: an agent that starts leaves its routes alone.
+        Tried again at the next look if refused. What has not been looked at yet may be up: an agent that
+        starts leaves its routes alone. A new device has lost its routes, whatever the state says.
         """
-        connected = {name: state.state == Phase.CONNECTED for name, state in self._states().items()}
+        wanted = self._tenant.connections
+        standing = {
+            name: (
+                state.state == Phase.CONNECTED or (name in wanted and wanted[name].on_demand),
+                self._connections[name].generation if name in self._connections else 0,
+            )
+            for name, state in self._states().items()
+        }
         with self._lock:
-            if connected == self._routed:
+            if standing == self._routed:
                 return
+            connected = {name: stands for name, (stands, _) in standing.items()}
             try:
                 compartments.ensure_connection_routes(self._settings, self._tenant, connected)
                 compartments.ensure_rates(self._settings, self._tenant)
@@ -186,7 +202,7 @@ class Runtime:
                     "%s: routes or rates of the connections not set yet: %s", self._tenant.name, error
                 )
             else:
-                self._routed = connected
+                self._routed = standing
 
     def _apply_bird(self, tenant: Tenant, networks: Networks) -> None:
         if tenant.bgp is None:

@@ -16,7 +16,7 @@ from gwnode.bgp.control import BirdError, configure, hear_again, observe
 from gwnode.bgp.dampening import Dampening, History, Parameters
 from gwnode.bgp.flaps import FlapLog, Withdrawals
 from gwnode.bgp.routes import Route
-from gwnode.bgp.sessions import Session
+from gwnode.bgp.sessions import Connectivity, Session
 from gwnode.desired import Tenant
 from gwnode.files import write_if_changed
 from lab.errors import LabError, Problem
@@ -25,6 +25,8 @@ from lab.southbound import southbound_pb2 as pb
 log = logging.getLogger(__name__)
 
 MALFORMED = "HNV-BGP-001"
+SHOWN_PREFIXES = 3
+"""So many a state names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ class Router:
                             hear_again(self.files.socket, session)
                 except (OSError, BirdError) as error:
                     log.warning("%s: not followed: %s", self.files.config.name, error)
-            return observed
+            sessions = tuple(explained(session, observed.routes) for session in observed.sessions)
+            return replace(observed, sessions=sessions)
 
     def damped(self) -> dict[str, dict[str, History]]:
         """Prefixes that are suppressed, by BIRD's name of the session."""
@@ -166,6 +169,23 @@ class Router:
             for peer in self._config.peers
             if peer.asn != self._config.asn and (prefixes := damped.get(protocol_name(peer.address)))
         }
+
+
+def explained(session: Session, routes: Iterable[Route]) -> Session:
+    """A session that stands, with what of its peer's is not taken as its last error. Pure.
+
+    Without it, a peer that is held back would look like any other.
+    """
+    if session.status is not Connectivity.CONNECTED:
+        return session
+    damped = sorted(route.prefix for route in routes if route.damped and route.protocol == session.protocol)
+    causes = []
+    if session.blocked:
+        causes.append(f"the peer offers more than {session.limit} prefixes: the others are not taken")
+    if damped:
+        shown = ", ".join(damped[:SHOWN_PREFIXES]) + (", ..." if len(damped) > SHOWN_PREFIXES else "")
+        causes.append(f"damped, because they flap: {shown}")
+    return replace(session, last_error="; ".join(causes))
 
 
 def router_config(

@@ -15,8 +15,10 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from gwnode.dial_in import server
 from gwnode.nat import Nat, nat
+from gwnode.transit import Transit
 from lab.errors import LabError, Problem
 from lab.ipsec.dial_in import DialInServer
+from lab.ipsec.dialling import RETRY_S, Calls
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.proposals import Transforms, proposals
 from lab.ipsec.strongswan import Timers
@@ -30,23 +32,6 @@ GRE_MTU = 1472
 """Bytes: 1500 of the front end less IPv4 and GRE with a key."""
 XFRM_IF_ID = 1
 """Of the connection's device, where the kernel encrypts; unique in charon's own namespace only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transit:
-    """The /31 between the default compartment and what a leg leads to (RFC 3021)."""
-
-    network: IPv4Network
-
-    @property
-    def outer(self) -> IPv4Address:
-        """Address of the leg."""
-        return self.network[0]
-
-    @property
-    def inner(self) -> IPv4Address:
-        """Address of the other end."""
-        return self.network[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +188,11 @@ class Connection:
         return None if isinstance(self.end, GreEnd | ForwardingEnd) else self.end.transit
 
     @property
+    def on_demand(self) -> bool:
+        """Whether the first packet for one of its routes has it called: so its routes stand always."""
+        return isinstance(self.end, IpsecEnd) and self.end.tunnel.on_demand
+
+    @property
     def has_charon(self) -> bool:
         """Whether a charon in a namespace of its own makes plaintext for it."""
         return isinstance(self.end, IpsecEnd | DialInEnd)
@@ -307,6 +297,7 @@ def _tunnel(place: str, vip: str, item: pb.Connection, transit: Transit, node: I
     Identities are the public addresses, as the real product's are.
     """
     ipsec = item.ipsec
+    calls = Calls(ipsec.tries, ipsec.retry_interval_s or RETRY_S)
     words = proposals(
         Transforms(
             encryption=ipsec.main_mode.encryption,
@@ -329,6 +320,8 @@ def _tunnel(place: str, vip: str, item: pb.Connection, transit: Transit, node: I
         esp_proposals=(words.esp,),
         backend=node.backend,
         initiator=ipsec.initiator,
+        on_demand=ipsec.on_demand,
+        calls=calls if ipsec.on_demand or ipsec.tries or ipsec.retry_interval_s else None,
         dpd_delay_s=node.timers.dpd_delay_s,
         if_id=XFRM_IF_ID if node.backend is EspBackend.KERNEL else 0,
         ike_life_s=ipsec.main_mode.sa_life_time_s,

@@ -347,10 +347,14 @@ def _remote_access(gateway: Json) -> tuple[Json, ...]:
 
 
 def _link(gateway: Json, resource: Json) -> TenantLink:
+    """A link's own error; without one, why its gateway is none."""
     properties = resource["properties"]
+    configured = gateway["properties"].get("configurationState", {})
+    reasons = [item["message"] for item in configured.get("detailedInfo", ())]
+    whole = reasons[0] if configured.get("status") == "Failure" and reasons else ""
     return TenantLink(
         tenant=gateway["resourceId"],
         name=resource["resourceId"],
         state=properties["connectionState"],
-        error=properties.get("connectionErrorReason", ""),
+        error=properties.get("connectionErrorReason") or whole,
     )

@@ -10,6 +10,7 @@ from lab.controller.catalog import GATEWAYS, PUBLIC_IP_ADDRESSES, Path, parse_pa
 from lab.controller.connections_nat import nat_message
 from lab.controller.domains import Compartment
 from lab.controller.inventory import COMPARTMENT_ADDRESS, GRE_VIP, PLACEMENT, PROVIDER_ADDRESS, Inventory
+from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import GatewayPool
 from lab.controller.models_tenant import VirtualGateway
 from lab.controller.observations import CONNECTED, LearnedRoute, Observation
@@ -96,12 +97,18 @@ def routes_of(compartment: Compartment, observation: Observation | None) -> tupl
     static = (
         LearnedRoute(route.destination_prefix, route.metric)
         for connection in compartment.resource.network_connections
-        if connection.resource_id.lower() in up
+        if connection.resource_id.lower() in up or _on_demand(connection.properties)
         for route in connection.properties.routes
     )
     callers = compartment.dial_in
     pool = [LearnedRoute(callers.dial_in.pool, 0)] if callers and callers.name in up else []
     return best_routes((*observation.routes, *static, *pool))
+
+
+def _on_demand(connection: NetworkConnection) -> bool:
+    """Whether it is the first packet that has it called: hosts must send it."""
+    ipsec = connection.ip_sec_configuration
+    return ipsec is not None and not ipsec.persistent
 
 
 def best_routes(routes: Iterable[LearnedRoute]) -> tuple[LearnedRoute, ...]:

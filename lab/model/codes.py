@@ -285,6 +285,11 @@ class Code(Enum):
         "a user-defined route leads to nobody that forwards",
         "name the address of a VM or appliance of the tenant with `forwarding: true`, or `none`",
     )
+    CAPACITY = (
+        "HNV-TOPO-080",
+        "connections want more bandwidth than a gateway has",
+        "give the gateway a larger `capacity-kbps`, or the connections less",
+    )
 
     DIAL_IN = (
         "HNV-TOPO-080",

@@ -7,7 +7,7 @@ standard library is imported here, because agents inside the nodes read `SiteCon
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
@@ -113,6 +113,9 @@ class SiteConfig:
         compartment_address: the compartment's CA in the gateway subnet: the BGP neighbour.
         router_id: BGP identifier of the site.
         hold_time_s: BGP hold time to propose.
+        calls: the site calls the gateways, and again whenever the tunnel falls; else it waits to be called.
+        cloud: the tenant's subnets, if the site has no BGP router: static routes while the tunnel is up.
+        carried: networks of other sites that are reached through this one, with the AS of each; offered, too.
     """
 
     name: str
@@ -126,6 +129,9 @@ class SiteConfig:
     compartment_address: str
     router_id: str
     hold_time_s: int
+    calls: bool = True
+    cloud: Sequence[str] = ()
+    carried: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The configuration as it stands in the file."""

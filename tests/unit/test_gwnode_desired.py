@@ -10,7 +10,7 @@ import pytest
 from gwnode.bgp.router import router_config
 from gwnode.compartments import fixed_routes, routes_of
 from gwnode.connections.ipsec import tunnel_report
-from gwnode.connections.wanted import GreEnd, IpsecDefaults, IpsecEnd, Transit, leg_name
+from gwnode.connections.wanted import GreEnd, IpsecDefaults, IpsecEnd, leg_name
 from gwnode.desired import SHARED_NAME, SHARED_PEER, Tenant, allocate, tenants
 from gwnode.filter import compartment_ruleset
 from gwnode.frontend import Flow, Translations, follows, ruleset
@@ -19,6 +19,7 @@ from gwnode.nft import transaction
 from gwnode.report import report
 from gwnode.runtime import Observation
 from gwnode.services import Service
+from gwnode.transit import Transit
 from lab.errors import LabError
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.state import Phase, TunnelState
