@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives import serialization
 from lab.controller.catalog import Path, children, parse_path
 from lab.controller.inventory import Inventory
 from lab.controller.models_fabric import PublicIpAddress
-from lab.controller.models_tenant import VirtualGateway
+from lab.controller.models_tenant import VirtualGateway, VirtualNetwork
 from lab.controller.models_vpn import VpnConfiguration
 from lab.controller.refusals import Complaint, in_use, invalid
+from lab.controller.shapes import Resource
 from lab.errors import LabError
 from lab.ipsec.dial_in import DialInServer, checked
 from lab.ipsec.esp import EspBackend
@@ -65,6 +66,28 @@ def check_vpn(path: Path, gateway: VirtualGateway, inventory: Inventory) -> Iter
             yield invalid(f"{problem.message}{hint}.", FIELD)
     else:
         yield from _certificates(wanted)
+
+
+def check_subnets(
+    path: Path, resource: Resource[VirtualNetwork], inventory: Inventory
+) -> Iterator[Complaint]:
+    """That a virtual network leaves the pool of its tenant's remote access alone.
+
+    Args:
+        path: of the virtual network.
+        resource: as it is to be.
+        inventory: as it is now.
+    """
+    found = inventory.at(inventory.holder("virtual gateway of", path.key) or "")
+    gateway: VirtualGateway | None = found[1].properties if found else None
+    if found is None or gateway is None or gateway.vpn_configuration is None:
+        return
+    pool = IPv4Network(gateway.vpn_configuration.ipv4_address_prefixes[0])
+    for at, subnet in children(path, resource):
+        prefix = ip_network(subnet.properties.address_prefix)
+        if isinstance(prefix, IPv4Network) and prefix.overlaps(pool):
+            message = f"'{prefix}' overlaps with {pool}, the address pool of {found[0].ref}'s remote access."
+            yield invalid(message, at.ref)
 
 
 def _public_address(path: Path, wanted: VpnConfiguration, inventory: Inventory) -> Iterator[Complaint]:

@@ -74,6 +74,12 @@ def test_who_is_connected_is_seen_and_who_is_refused_is_told_why(lab: RunningLab
     eventually(reasons, WITHIN_S)
     assert report(lab, "stranger")["addresses"] == report(lab, "red-guess")["addresses"] == []
 
+    def told() -> None:
+        assert "certificate" in report(lab, "stranger")["last_error"]
+        assert "wrong password" in report(lab, "red-guess")["last_error"]
+
+    eventually(told, WITHIN_S)
+
 
 def test_a_call_that_ends_is_accounted_and_disturbs_nobody(lab: RunningLab) -> None:
     lab.run("blue-laptop", "s6-svc", "-d", "/run/service/charon").check()

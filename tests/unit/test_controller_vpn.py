@@ -186,6 +186,19 @@ def test_no_secret_is_repeated_by_a_refusal(lab: Datacenter, pki: Pki) -> None:
         assert "77001" not in lab.refusal(BLUE, gateway(lab, configuration(pki, **wrong)))
 
 
+def test_no_subnet_comes_into_the_pool_later(lab: Datacenter, pki: Pki) -> None:
+    """The gateway would refuse its goal state, and with it every tenant's."""
+    lab.put(BLUE, gateway(lab, configuration(pki)))
+    network = lab.get("/virtualNetworks/blue")
+    network["properties"]["addressSpace"]["addressPrefixes"] = ["10.0.0.0/8"]
+    inside = {"resourceId": "new", "properties": {"addressPrefix": "10.99.0.128/25"}}
+    network["properties"]["subnets"].append(inside)
+    told = lab.refusal("/virtualNetworks/blue", network)
+    assert "'10.99.0.128/25' overlaps with 10.99.0.0/24, the address pool of /virtualGateways/blue" in told
+    inside["properties"]["addressPrefix"] = "10.98.0.0/25"
+    lab.put("/virtualNetworks/blue", network)
+
+
 def test_a_pool_of_another_type_is_refused(lab: Datacenter, pki: Pki) -> None:
     pool = lab.get("/gatewayPools/default")
     pool["properties"]["type"] = "S2sIpSec"
