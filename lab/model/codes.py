@@ -286,7 +286,7 @@ class Code(Enum):
         "name the address of a VM or appliance of the tenant with `forwarding: true`, or `none`",
     )
     CAPACITY = (
-        "HNV-TOPO-080",
+        "HNV-TOPO-081",
         "connections want more bandwidth than a gateway has",
         "give the gateway a larger `capacity-kbps`, or the connections less",
     )
