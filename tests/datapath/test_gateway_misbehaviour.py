@@ -235,7 +235,7 @@ BROKEN_UPDATES = {
     ),
     "withdrawn too long": (message(Message.UPDATE, b"\xff\xff" + bytes(4)), (3, 1), "attribute"),
     "prefix too long": (
-        message(Message.UPDATE, offer(ROUTE)[19:-4] + bytes((99, 192, 168, 77))),
+        message(Message.UPDATE, offer(ROUTE)[19:-4] + bytes((33, 192, 168, 77, 0, 0))),
         (3, 10),
         "network",
     ),
