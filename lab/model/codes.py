@@ -285,6 +285,11 @@ class Code(Enum):
         "a user-defined route leads to nobody that forwards",
         "name the address of a VM or appliance of the tenant with `forwarding: true`, or `none`",
     )
+    LINE = (
+        "HNV-TOPO-080",
+        "a line between two sites that cannot be, or a site that no route leads to",
+        "a line joins two IPsec sites of one tenant; a site without `asn` wants `routes` of its connection",
+    )
 
     def __init__(self, code: str, meaning: str, remedy: str) -> None:
         self.code = code

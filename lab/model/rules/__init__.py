@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lab.model.codes import Finding
-from lab.model.rules import checks, connections, fabric, names, references, sites, tenants, traffic
+from lab.model.rules import checks, connections, fabric, lines, names, references, sites, tenants, traffic
 from lab.model.topology import Topology
 
 Rule = Callable[[Topology], Iterator[Finding]]
@@ -17,6 +17,7 @@ RULES: tuple[Rule, ...] = (
     *tenants.RULES,
     *traffic.RULES,
     *sites.RULES,
+    *lines.RULES,
     *connections.RULES,
     *checks.RULES,
 )
