@@ -42,8 +42,7 @@ def line_interface(neighbour: str) -> str:
 
 def ends(prefix: IPv4Network) -> tuple[IPv4Address, IPv4Address]:
     """The two addresses of a line: of the site that it leads to, and of the one that has it in the file."""
-    first = prefix.network_address + (0 if prefix.prefixlen == 31 else 1)
-    return first, first + 1
+    return prefix.network_address + 1, prefix.network_address + 2
 
 
 def neighbours(topology: Topology, site: str) -> Iterator[Neighbour]:

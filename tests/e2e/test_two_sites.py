@@ -103,7 +103,8 @@ def test_the_second_site_takes_over_and_gives_back(lab: RunningLab, what: str) -
         took = outage_s(lab, cut)
     finally:
         lab.run("internet", "ip", "link", "set", "s-blue-hq", "up").check()
-        lab.run("blue-hq", "s6-svc", "-u", "/run/service/charon", "/run/service/exabgp").check()
+        for service in ("charon", "exabgp"):
+            lab.run("blue-hq", "s6-svc", "-u", f"/run/service/{service}").check()
     began = time.monotonic()
     eventually(lambda: by(lab, HQ), 90)
     back = time.monotonic() - began
