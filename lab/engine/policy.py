@@ -164,7 +164,10 @@ def _learned_routes(lab: Lab, host: str) -> dict[tuple[str, str, str], str]:
             continue
         for connection in tenant.gateway.connections:
             site = connection.site
-            if site is not None:
+            if site is not None and site.bgp_peer_asn is None:
+                for route in connection.routes:
+                    routes[tenant.name, tenant.routing_domain, str(route.prefix)] = site.name
+            elif site is not None:
                 routes[tenant.name, tenant.routing_domain, str(site.lan_prefix)] = site.name
     return routes
 

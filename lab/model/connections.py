@@ -136,14 +136,14 @@ class SiteEnd:
         peer: its router's address towards the gateway: `wan`.
         lan_prefix: the site's own network, which BGP offers.
         bgp_peer: its BGP router, which the connection has a static route to.
-        bgp_peer_asn: the site's AS number.
+        bgp_peer_asn: the site's AS number; None: the site has no BGP router.
     """
 
     name: str
     peer: IPv4Address
     lan_prefix: IPv4Network
     bgp_peer: IPv4Address
-    bgp_peer_asn: int
+    bgp_peer_asn: int | None
 
 
 @dataclass(frozen=True, slots=True)

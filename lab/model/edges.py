@@ -75,7 +75,7 @@ def _edge(
             wan_address=str(spec.wan.ip),
             gateway=str(_far_end(fabric, connection)),
             gre_key=connection.kind.key if isinstance(connection.kind, Gre) else None,
-            local_asn=spec.asn,
+            local_asn=spec.asn or 0,
             peer_asn=gateway.asn,
             compartment_address=str(gateway.address),
             router_id=str(router_of(spec.lan.prefix)),

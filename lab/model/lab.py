@@ -91,10 +91,11 @@ class InterfaceAddress:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A static route of a node; 0.0.0.0/0 and ::/0 are the default route."""
+    """A static route of a node; 0.0.0.0/0 and ::/0 are the default route; the lowest metric wins."""
 
     destination: IPv4Network | IPv6Network
     via: IPv4Address | IPv6Address
+    metric: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,8 @@ class SiteConfig:
         Raises:
             FileNotFoundError: this node is no site.
         """
-        return cls(**json.loads(path.read_text()))
+        values = json.loads(path.read_text())
+        return cls(**{**values, "cloud": tuple(values["cloud"])})
 
 
 @dataclass(frozen=True, slots=True)

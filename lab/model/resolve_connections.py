@@ -64,7 +64,9 @@ def resolve_dial_in(tenant: str, spec: DialInSpec) -> DialIn:
 
 
 def _routes(spec: SiteConnection, site: SiteSpec) -> tuple[StaticRoute, ...]:
-    """Nobody can announce the way to the announcer: it is the first route."""
+    """Nobody can announce the way to the announcer: where there is one, it is the first route."""
+    if site.asn is None:
+        return tuple(StaticRoute(prefix, metric) for prefix, metric in spec.routes.items())
     bgp_peer = IPv4Network(f"{router_of(site.lan.prefix)}/32")
     given = spec.routes.items()
     own = StaticRoute(bgp_peer, spec.metric)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface
 
-from lab.model import edges, machines, warriors
+from lab.model import edges, lines, machines, warriors
 from lab.model.attachment import internet_wans, is_edge
 from lab.model.connections import Ipsec
 from lab.model.lab import (
@@ -35,7 +35,7 @@ from lab.model.node_settings import (
 )
 from lab.model.tenants import Tenant
 from lab.model.topology import SiteSpec, Topology
-from lab.model.types import VM_MTU
+from lab.model.types import VM_MTU, IpNetwork
 from lab.southbound.identity import port_alias
 
 UPLINKS = ("pa0", "pa1")
@@ -63,6 +63,7 @@ def links(parts: Parts) -> tuple[Link, ...]:
         *_front_end_links(parts),
         *edges.links(parts.topology, parts.fabric),
         *_internet_links(parts),
+        *lines.links(parts.topology),
         *_vm_links(parts),
         *_lan_links(parts),
     )
@@ -260,8 +261,15 @@ def _site(parts: Parts, name: str, spec: SiteSpec) -> Node:
         kind=NodeKind.SITE,
         image="fabric",
         bridges=(Bridge(edges.LAN_BRIDGE, VM_MTU),),
-        addresses=(on_network(edges.LAN_BRIDGE, router, spec.lan.prefix), InterfaceAddress("wan0", spec.wan)),
-        routes=(Route(DEFAULT_ROUTE, other_host(spec.wan)),),
+        addresses=(
+            on_network(edges.LAN_BRIDGE, router, spec.lan.prefix),
+            InterfaceAddress("wan0", spec.wan),
+            *lines.addresses(parts.topology, name),
+        ),
+        routes=(
+            Route(DEFAULT_ROUTE, other_host(spec.wan)),
+            *lines.routes(parts.topology, name, _cloud(parts, name)),
+        ),
         sysctls=SITE,
         interface_sysctls=NO_IPV6,
         site=_site_config(parts, name, spec),
@@ -281,13 +289,29 @@ def _site_config(parts: Parts, name: str, spec: SiteSpec) -> SiteConfig | None:
                     wan_address=str(end.peer),
                     vip=str(parts.fabric.vip),
                     shared_secret=kind.shared_secret,
-                    local_asn=spec.asn,
+                    local_asn=spec.asn or 0,
                     peer_asn=gateway.asn,
                     compartment_address=str(gateway.address),
                     router_id=str(end.bgp_peer),
                     hold_time_s=gateway.hold_time_s,
+                    calls=kind.persistent,
+                    cloud=() if spec.asn else tuple(str(prefix) for prefix in _cloud(parts, name)),
+                    carried=lines.carried(parts.topology, name),
                 )
     return None
+
+
+def _cloud(parts: Parts, site: str) -> tuple[IpNetwork, ...]:
+    """The subnets of the tenant that a site belongs to, as its compartment offers them: IPv4, not its own."""
+    for tenant in parts.tenants:
+        gateway = tenant.gateway
+        if gateway and any(item.site and item.site.name == site for item in gateway.connections):
+            return tuple(
+                subnet.prefix
+                for subnet in tenant.subnets
+                if subnet.name != gateway.subnet and subnet.prefix.version == 4
+            )
+    return ()
 
 
 def _names(members: tuple[Host, ...] | tuple[Gateway, ...]) -> tuple[str, ...]:

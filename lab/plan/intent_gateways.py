@@ -162,7 +162,9 @@ def _bgp_peers(gateway: TenantGateway) -> Iterator[tuple[str, SiteEnd]]:
     """Of two sites with one network, the routes' metric says which is spoken to: they are one peer."""
     seen: set[IPv4Address] = set()
     for connection in gateway.connections:
-        if connection.site is not None and connection.site.bgp_peer not in seen:
+        if connection.site is None or connection.site.bgp_peer_asn is None:
+            continue
+        if connection.site.bgp_peer not in seen:
             seen.add(connection.site.bgp_peer)
             yield connection.name, connection.site
 
@@ -170,7 +172,7 @@ def _bgp_peers(gateway: TenantGateway) -> Iterator[tuple[str, SiteEnd]]:
 def _bgp_peer(site: SiteEnd, gateway: TenantGateway) -> dict[str, Any]:
     return {
         "peerIPAddress": str(site.bgp_peer),
-        "extAsNumber": as_number(site.bgp_peer_asn),
+        "extAsNumber": as_number(site.bgp_peer_asn or 0),
         "holdTimeSeconds": gateway.hold_time_s,
     }
 

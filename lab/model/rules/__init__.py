@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lab.model.codes import Finding
-from lab.model.rules import checks, connections, dial_in, fabric, names, references, sites, tenants, traffic
+from lab.model.rules import (
+    checks,
+    connections,
+    dial_in,
+    fabric,
+    lines,
+    names,
+    references,
+    sites,
+    tenants,
+    traffic,
+)
 from lab.model.topology import Topology
 
 Rule = Callable[[Topology], Iterator[Finding]]
@@ -17,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     *tenants.RULES,
     *traffic.RULES,
     *sites.RULES,
+    *lines.RULES,
     *connections.RULES,
     *dial_in.RULES,
     *checks.RULES,

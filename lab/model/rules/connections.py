@@ -135,7 +135,7 @@ def static_routes(topology: Topology) -> Iterator[Finding]:
                 yield Finding(
                     Code.FAMILY, path, f"{prefix} is IPv6", "IPv4 prefixes, where there is a gateway"
                 )
-            elif site and str(prefix) == f"{router_of(site.lan.prefix)}/32":
+            elif site and site.asn is not None and str(prefix) == f"{router_of(site.lan.prefix)}/32":
                 message = f"{prefix} is the BGP router of `{connection.site}`, which has a route anyway"
                 yield Finding(Code.CONNECTION, path, message, "other prefixes", "write `metric` instead")
 
