@@ -57,7 +57,7 @@ def as_the_gateway_wants(world: ManyWorld) -> Tunnel:
     return replace(world.site_tunnel(BAD), local_ts=("192.168.50.0/24",), remote_ts=("10.0.0.0/24",))
 
 
-MISTAKES = {
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "wrong secret": ({"secret": "another"}, "pre-shared keys differ"),
     "wrong main mode": ({"ike_proposals": ("aes128-sha1-modp1024",)}, "no common proposal"),
     "wrong quick mode": ({"esp_proposals": ("aes128-sha1",)}, "quick mode transforms"),
@@ -76,9 +76,8 @@ def test_a_site_that_calls_wrongly_is_told_from_all_others(world: ManyWorld, mis
         assert cause in world.last_error(BAD)
 
     right = as_the_gateway_wants(world)
-    wrong: dict[str, Any] = dict(changes)
     with world.quiet(*GOOD):
-        site.apply({CONNECTION: replace(right, **wrong)})
+        site.apply({CONNECTION: replace(right, **changes)})
         eventually(named, UP_S)
         site.apply({CONNECTION: right})
         eventually(lambda: world.connected([BAD]), UP_S)

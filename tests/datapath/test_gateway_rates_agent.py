@@ -76,8 +76,10 @@ def test_a_rate_that_changes_resets_no_connection(
     others = [other for other in LIMITED if other.kind is not kind]
     with begin(world, guest) as stream, world.quiet(*others):
         for now in (3 * kbps, kbps):
-            change = {"outbound_kbps": now} if begin is outbound else {"inbound_kbps": now}
-            world.serve(*others, replace(guest, **change))
+            faster = replace(guest, outbound_kbps=now)
+            if begin is inbound:
+                faster = replace(guest, inbound_kbps=now)
+            world.serve(*others, faster)
             told = measured(stream, time.monotonic() + SETTLED_S, 2)
             assert told == pytest.approx(now, rel=0.1)
         world.connected([guest])
