@@ -208,16 +208,18 @@ def _is_host(address: str, prefix: str) -> bool:
 def _gre_vips(inventory: Inventory) -> dict[tuple[str, str], str]:
     """An address for the GRE tunnels of each gateway whose pool has subnets for them."""
     given: dict[tuple[str, str], str] = {}
+    without: dict[tuple[str, str], list[str]] = {}
     for _, gateway in inventory.all(GATEWAYS):
         owner = (GRE_VIP, gateway.resource_id)
         addresses = list(gre_vips(inventory, gateway.properties.pool.resource_ref))
         before = inventory.allocations.get(owner)
-        taken = set(given.values()) | {
-            address for (kind, _), address in inventory.allocations.items() if kind == GRE_VIP
-        }
         if before in addresses and before not in given.values():
             given[owner] = before
-        elif free := next((address for address in addresses if address not in taken), None):
+        else:
+            without[owner] = addresses
+    # Those that keep theirs come first; what one has left is the next one's at once.
+    for owner, addresses in without.items():
+        if free := next((address for address in addresses if address not in given.values()), None):
             given[owner] = free
     return given
 

@@ -22,7 +22,7 @@ from lab.controller.catalog import (
     parse_path,
     tree,
 )
-from lab.controller.checks_gateway import gateway_pool, virtual_gateway
+from lab.controller.checks_gateway import gateway_pool, standing_gateway, virtual_gateway
 from lab.controller.checks_network import network_interface, virtual_network
 from lab.controller.checks_policy import access_control_list, route_table, server
 from lab.controller.claims import claims
@@ -159,7 +159,7 @@ def _complaints_of(documents: list[Document], inventory: Inventory) -> list[tupl
     return [
         (item.path, complaint)
         for item in documents
-        for complaint in _BY_KIND[item.path.collection.segment](item.path, item.resource, inventory)
+        for complaint in _STANDING[item.path.collection.segment](item.path, item.resource, inventory)
     ]
 
 
@@ -216,5 +216,10 @@ _BY_KIND: Mapping[str, Callable[[Path, Resource[Any], Inventory], Iterator[Compl
     NETWORK_INTERFACES.segment: network_interface,
     VIRTUAL_GATEWAYS.segment: virtual_gateway,
 }
+_STANDING: Mapping[str, Callable[[Path, Resource[Any], Inventory], Iterator[Complaint]]] = {
+    GATEWAY_POOLS.segment: gateway_pool,
+    VIRTUAL_GATEWAYS.segment: standing_gateway,
+}
+"""The rules again of what refers to something that is changed."""
 _RELIED_ON = (LOGICAL_NETWORKS, PUBLIC_IP_ADDRESSES, GATEWAY_POOLS, VIRTUAL_NETWORKS)
 """Types whose changes can take from a virtual gateway what its connections need."""

@@ -181,7 +181,25 @@ def _l3(
         yield invalid("The subnet has no VLAN (vlanID 1 to 4094).", f"{at.ref}: l3Configuration.vlanSubnet")
     elif subnet is not None:
         yield from _vlan(at, subnet.vlan_id, gateway, inventory)
-    yield from _addresses(at, connection, subnet)
+    yield from _addresses(at, connection)
+
+
+def outside_of_vlan(at: Path, connection: NetworkConnection, inventory: Inventory) -> Iterator[Complaint]:
+    """Addresses of an L3 connection that are outside of its subnet.
+
+    Its gateway can have them all the same. So a subnet that is renumbered is not held up by the connections
+    in it, which could not be renumbered before it either: they are told when they are PUT.
+    """
+    leg = connection.l3_configuration
+    found = inventory.at(leg.vlan_subnet.resource_ref) if leg and connection.connection_type == "L3" else None
+    if found is None:
+        return
+    prefix = IPv4Network(found[1].properties.address_prefix)
+    for address in connection.ip_addresses:
+        if IPv4Address(address.ip_address) not in prefix:
+            yield invalid(
+                f"{address.ip_address} is outside of the VLAN's {prefix}.", f"{at.ref}: ipAddresses"
+            )
 
 
 def _vlan(at: Path, vlan: int, gateway: VirtualGateway, inventory: Inventory) -> Iterator[Complaint]:
@@ -201,14 +219,11 @@ def _vlan(at: Path, vlan: int, gateway: VirtualGateway, inventory: Inventory) ->
                 )
 
 
-def _addresses(at: Path, connection: NetworkConnection, subnet: LogicalSubnet | None) -> Iterator[Complaint]:
+def _addresses(at: Path, connection: NetworkConnection) -> Iterator[Complaint]:
     own = [IPv4Interface(f"{a.ip_address}/{a.prefix_length}") for a in connection.ip_addresses]
     if not own:
         yield invalid("An L3 connection needs an address in its VLAN.", f"{at.ref}: ipAddresses")
-    prefix = IPv4Network(subnet.address_prefix) if subnet else None
     for address in own:
-        if prefix and address.ip not in prefix:
-            yield invalid(f"{address.ip} is outside of the VLAN's {prefix}.", f"{at.ref}: ipAddresses")
         if not _is_hosts(address.ip, address.network):
             yield invalid(
                 f"{address.ip} is no host's address in {address.network}.", f"{at.ref}: ipAddresses"

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from lab.controller.allocation import gre_vips
 from lab.controller.catalog import GATEWAY_POOLS, Path, children, parse_path
 from lab.controller.checks_bgp import bgp
-from lab.controller.checks_connection import check_connection
+from lab.controller.checks_connection import check_connection, outside_of_vlan
 from lab.controller.inventory import Inventory
 from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import GatewayPool
@@ -47,7 +47,17 @@ def gateway_pool(_path: Path, resource: Resource[GatewayPool], inventory: Invent
 def virtual_gateway(
     path: Path, resource: Resource[VirtualGateway], inventory: Inventory
 ) -> Iterator[Complaint]:
-    """The rules of a virtual gateway."""
+    """The rules of a virtual gateway that is PUT."""
+    yield from standing_gateway(path, resource, inventory)
+    for at, child in children(path, resource):
+        if isinstance(child.properties, NetworkConnection):
+            yield from outside_of_vlan(at, child.properties, inventory)
+
+
+def standing_gateway(
+    path: Path, resource: Resource[VirtualGateway], inventory: Inventory
+) -> Iterator[Complaint]:
+    """The rules of a virtual gateway that stands: also when something is PUT that it refers to."""
     gateway = resource.properties
     subnet = inventory.at(gateway.gateway_subnets[0].resource_ref)
     if subnet is not None and ip_network(subnet[1].properties.address_prefix).version != 4:

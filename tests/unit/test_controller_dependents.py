@@ -108,9 +108,18 @@ def test_two_subnets_with_one_vlan_are_one_vlan(lab: Datacenter) -> None:
     add(lab, BLUE, "mpls-too", l3("red-vlan"))
 
 
-def test_the_prefix_of_a_vlan_stays_around_its_connections(lab: Datacenter) -> None:
+def test_a_vlan_is_renumbered_and_then_its_connection(lab: Datacenter) -> None:
+    """Neither could be the first if both had to fit at every moment; a gateway can have both."""
     add(lab, BLUE, "mpls", l3())
-    assert "is outside of the VLAN's" in refused(lab, *network("blue-vlan", "10.99.0.0/24", 1001))
+    lab.put(*network("blue-vlan", "10.99.0.0/24", 1001))
+    assert "mpls" in on_the_gateway(lab)["blue"].connections
+    body = copy.deepcopy(lab.get(BLUE))
+    moved = l3(ipAddresses=[{"ipAddress": "10.99.0.5", "prefixLength": 24}], peerIPAddresses=["10.99.0.1"])
+    body["properties"]["networkConnections"][-1]["properties"] = l3(outboundKiloBitsPerSecond=100)
+    assert "10.127.134.55 is outside of the VLAN's 10.99.0.0/24" in refused(lab, BLUE, body, 400)
+    body["properties"]["networkConnections"][-1]["properties"] = moved
+    lab.put(BLUE, body)
+    assert list(told(lab, "blue", "mpls").forwarding.addresses) == ["10.99.0.5/24"]
 
 
 def test_gre_addresses_stay_while_there_are_gre_connections(lab: Datacenter) -> None:
@@ -124,21 +133,46 @@ def test_gre_addresses_stay_while_there_are_gre_connections(lab: Datacenter) -> 
 
 
 def test_a_gateway_without_a_gre_address_gets_no_gre_tenant(lab: Datacenter) -> None:
-    """203.0.113.65 is all that there is, and gw01's."""
-    lab.put("/gateways/gw00", {"properties": {"pool": ref(POOL)}})
+    """Three gateways share one address; a tenant without GRE finds room on the others."""
+    for node in ("gw00", "gw02"):
+        lab.put(f"/gateways/{node}", {"properties": {"pool": ref(POOL)}})
     path, body = network("gre", "203.0.113.64/30")
     body["properties"]["subnets"][0]["properties"]["defaultGateways"] = ["203.0.113.66"]
     lab.put(path, body)
-    lab.put("/gateways/gw02", {"properties": {"pool": ref(POOL)}})
     allocations = lab.controller.inventory.allocations
-    assert (GRE_VIP, "gw01") in allocations
-    with_gre = {node for kind, node in allocations if kind == GRE_VIP}
     add(lab, BLUE, "rack", gre())
-    assert allocations[PLACEMENT, "/virtualgateways/blue"] in with_gre
-    for node in sorted(with_gre):
-        lab.delete(f"/gateways/{node}")
-        placed = allocations.get((PLACEMENT, "/virtualgateways/blue"))
-        assert placed is None or (GRE_VIP, placed) in allocations
+
+    def blue() -> str:
+        return allocations[PLACEMENT, "/virtualgateways/blue"]
+
+    assert (blue(), allocations[GRE_VIP, "gw01"]) == ("gw01", "203.0.113.65")
+    assert [node for kind, node in allocations if kind == GRE_VIP] == ["gw01"]
+    lab.delete("/gateways/gw00")
+    lab.delete("/gateways/gw01")
+    assert (blue(), allocations[GRE_VIP, "gw02"]) == ("gw02", "203.0.113.65")
+    lab.put("/gateways/gw03", {"properties": {"pool": ref(POOL)}})
+    lab.delete(BLUE)
+    body = with_connection(lab, RED, "rack", gre())
+    body["properties"]["networkConnections"] = body["properties"]["networkConnections"][-1:]
+    lab.delete(RED)
+    # Best fit would take gw00 by its name.
+    lab.put("/gateways/gw00", {"properties": {"pool": ref(POOL)}})
+    lab.put(RED, body)
+    assert allocations[PLACEMENT, "/virtualgateways/red"] == "gw02"
+
+
+def test_a_tenant_moves_where_its_new_connection_can_be(lab: Datacenter) -> None:
+    lab.put("/gatewayPools/ipsec", pool(lab, "S2sIpSec"))
+    lab.put("/gateways/gw00", {"properties": {"pool": ref("/gatewayPools/ipsec")}})
+    body = copy.deepcopy(lab.get(BLUE))
+    for pools in (["/gatewayPools/ipsec"], ["/gatewayPools/ipsec", POOL]):
+        body["properties"]["gatewayPools"] = [ref(path) for path in pools]
+        lab.put(BLUE, body)
+    allocations = lab.controller.inventory.allocations
+    assert allocations[PLACEMENT, "/virtualgateways/blue"] == "gw00"
+    add(lab, BLUE, "rack", gre())
+    assert allocations[PLACEMENT, "/virtualgateways/blue"] == "gw01"
+    assert told(lab, "blue", "rack").gre.local == "203.0.113.65"
 
 
 @pytest.mark.parametrize(
@@ -218,6 +252,8 @@ def test_a_far_end_is_one_tenants_on_every_gateway_that_may_carry_it(lab: Datace
     body["properties"]["gatewayPools"] = [ref("/gatewayPools/other")]
     why = refused(lab, BLUE, body, 400)
     assert "198.51.100.77 is already held by /virtualGateways/red/networkConnections/second" in why
+    body["properties"]["gatewayPools"].append(ref(POOL))
+    assert refused(lab, BLUE, body, 400).count("is already held") == 1
 
 
 def test_a_tenant_stands_on_a_gateway_for_all_its_connections(lab: Datacenter) -> None:
