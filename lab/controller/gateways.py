@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from typing import cast
 
 from lab.controller.catalog import GATEWAYS, PUBLIC_IP_ADDRESSES, Path, parse_path
-from lab.controller.connections_nat import nat_message
+from lab.controller.connections_nat import NAT, nat_message
 from lab.controller.domains import Compartment
 from lab.controller.inventory import COMPARTMENT_ADDRESS, GRE_VIP, PLACEMENT, PROVIDER_ADDRESS, Inventory
 from lab.controller.models_connection import NetworkConnection
@@ -121,7 +121,7 @@ def best_routes(routes: Iterable[LearnedRoute]) -> tuple[LearnedRoute, ...]:
 
 
 def unreachable_peers(gateway: VirtualGateway) -> list[str]:
-    """BGP peers that no connection has a static route to.
+    """BGP peers that no connection has a static route to; NAT leads to none, as nobody calls in through it.
 
     The product wants every peer's address among a connection's routes; without, its virtual gateway shows
     PolicyConfigurationFailure
@@ -130,6 +130,7 @@ def unreachable_peers(gateway: VirtualGateway) -> list[str]:
     prefixes = [
         IPv4Network(route.destination_prefix)
         for connection in gateway.network_connections
+        if connection.properties.connection_type != NAT
         for route in connection.properties.routes
     ]
     return [
