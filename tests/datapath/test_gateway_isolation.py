@@ -87,7 +87,8 @@ def everything(world: ManyWorld, space: str) -> str:
 
 def known_by(guest: Guest) -> list[str]:
     """What a tenant is known by, and no other."""
-    words = [guest.name, guest.rdid, leg_name(guest.name, "hq"), f"dport={port(guest)}"]
+    leg = leg_name(guest.name, "hq", "forwarding" if guest.kind is Kind.L3 else guest.kind)
+    words = [guest.name, guest.rdid, leg, f"dport={port(guest)}"]
     words += {
         Kind.IPSEC: [f"{guest.peer}"],
         Kind.GRE: [guest.peer],
