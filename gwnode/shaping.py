@@ -5,6 +5,10 @@ connection. The class is chosen by the packet's priority, which an nftables chai
 between the VM network and a connection; what the gateway sends itself (BGP, ICMP) has none and is not
 limited.
 
+A connection's class has two queues. TCP's bare acknowledgements have one of their own, or those of one
+direction would wait behind the data of the other, and neither direction would reach its rate while both are
+full. They overtake nothing of their own flow that matters: they bear no data.
+
 What counts are IP packets, without the link's header; of a super-packet that the kernel cuts up later (GSO)
 the inner headers count once on Ethernet devices. The rate of TCP's payload is so 96 to 100 percent of the
 connection's rate: TxBandwidthKbps and RxBandwidthKbps of an interface count what enters a tunnel, not what
@@ -15,13 +19,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import IPRoute
 
-from gwnode.nft import Json, chain, mapped, match, meta, named_map, rule
+from gwnode.nft import Json, chain, field, mapped, match, meta, named_map, rule
 from lab.datapath.fifo import set_queue
 
 VM_SIDE = "hnv0"
@@ -29,8 +33,13 @@ MANGLE = -150
 UNLIMITED_KBPS = 32_000_000
 """What 32 bits of octets a second hold."""
 _MAJOR = 0x10000
-_FIRST_MINOR, _MINORS = 2, 0x7FF0
-"""Beyond, the kernel gives numbers out itself."""
+_FIRST_MINOR, _SLOTS = 2, 0x2AA8
+"""Of three numbers each. Beyond them all, from 0x8000 on, the kernel gives numbers out itself."""
+_ACKS, _DATA = 1, 2
+"""The two queues' classes, counted from the connection's own; also their priorities."""
+_FIN_SYN_RST_PSH = 0x0F
+_LONGEST_ACK = 127
+"""Octets: the longest headers of IPv6 and TCP that are in use together, and some room."""
 _SUPER_PACKET = 65536 + 18
 """Octets of the largest frame."""
 _SMALLEST_BURST = 4 * 1514
@@ -86,17 +95,18 @@ class Counters:
 
 
 def minors(names: Iterable[str]) -> dict[str, int]:
-    """A class number for each connection, which depends on its name alone, but for the rare case that two
-    names ask for one number. So no other connection's number changes when one comes or goes. Pure.
+    """The first of three class numbers for each connection. It depends on the name alone, but for the rare
+    case that two names ask for one number. So no other connection's number changes when one comes or goes.
+    Pure.
     """
     given: dict[str, int] = {}
     taken: set[int] = set()
     for name in sorted(names):
-        number = zlib.crc32(name.encode()) % _MINORS
-        while number in taken:
-            number = (number + 1) % _MINORS
-        taken.add(number)
-        given[name] = _FIRST_MINOR + number
+        slot = zlib.crc32(name.encode()) % _SLOTS
+        while slot in taken:
+            slot = (slot + 1) % _SLOTS
+        taken.add(slot)
+        given[name] = _FIRST_MINOR + 3 * slot
     return given
 
 
@@ -107,21 +117,36 @@ def priority_items(rates: Collection[Rate]) -> list[Json]:
     """
     ordered = sorted(rates, key=lambda rate: rate.connection)
     numbers = minors(rate.connection for rate in ordered)
-    classes = {rate.connection: f"{_MAJOR >> 16:x}:{numbers[rate.connection]:x}" for rate in ordered}
-    outbound = {rate.device: classes[rate.connection] for rate in ordered if rate.outbound_kbps}
-    inbound = {rate.device: classes[rate.connection] for rate in ordered if rate.inbound_kbps}
+    outbound = {rate.device: numbers[rate.connection] for rate in ordered if rate.outbound_kbps}
+    inbound = {rate.device: numbers[rate.connection] for rate in ordered if rate.inbound_kbps}
+    into_vm_network = match(meta("oifname"), VM_SIDE)
     return [
-        _class_map("rates_out", outbound),
-        _class_map("rates_in", inbound),
+        _class_map("rates_out", outbound, _DATA),
+        _class_map("rates_in", inbound, _DATA),
+        _class_map("rates_out_acks", outbound, _ACKS),
+        _class_map("rates_in_acks", inbound, _ACKS),
         chain("rates", "filter", "forward", MANGLE),
         # A device without an element ends its rule and leaves the priority as it is.
         rule("rates", _set_priority("oifname", "rates_out")),
-        rule("rates", match(meta("oifname"), VM_SIDE), _set_priority("iifname", "rates_in")),
+        rule("rates", into_vm_network, _set_priority("iifname", "rates_in")),
+        rule("rates", *_BARE_ACK, _set_priority("oifname", "rates_out_acks")),
+        rule("rates", into_vm_network, *_BARE_ACK, _set_priority("iifname", "rates_in_acks")),
     ]
 
 
-def _class_map(name: str, by_device: Mapping[str, str]) -> Json:
-    return named_map(name, ["ifname"], "classid", {(device,): value for device, value in by_device.items()})
+_BARE_ACK = (
+    match(meta("l4proto"), "tcp"),
+    match(meta("length"), _LONGEST_ACK, "<="),
+    match({"&": [field("tcp", "flags"), _FIN_SYN_RST_PSH]}, 0),
+)
+
+
+def _class_map(name: str, first: Mapping[str, int], which: int) -> Json:
+    major = _MAJOR >> 16
+    elements: dict[tuple[str, ...], str] = {
+        (device,): f"{major:x}:{number + which:x}" for device, number in first.items()
+    }
+    return named_map(name, ["ifname"], "classid", elements)
 
 
 def _set_priority(key: str, name: str) -> Json:
@@ -181,14 +206,14 @@ def counters(kernel: IPRoute, rates: Collection[Rate]) -> dict[str, Counters]:
         OSError, NetlinkError: the kernel does not tell.
     """
     numbers = minors(rate.connection for rate in rates)
-    passed: dict[str, dict[int, Passed]] = {}
+    standing: dict[str, dict[int, Any]] = {}
     for device in {VM_SIDE, *(rate.device for rate in rates)}:
         for index in kernel.link_lookup(ifname=device):
-            passed[device] = {handle: _passed(item) for handle, item in _standing(kernel, index).items()}
+            standing[device] = _standing(kernel, index)
     return {
         rate.connection: Counters(
             *(
-                passed.get(device, {}).get(_MAJOR | numbers[rate.connection]) if kbps else None
+                _passed(standing.get(device, {}), _MAJOR | numbers[rate.connection]) if kbps else None
                 for device, kbps in ((rate.device, rate.outbound_kbps), (VM_SIDE, rate.inbound_kbps))
             )
         )
@@ -218,15 +243,17 @@ def _size_table(overhead: int) -> bytes:
 def _ensure_classes(kernel: IPRoute, index: int, wanted: Mapping[int, int]) -> None:
     standing = _standing(kernel, index)
     for handle, kbps in wanted.items():
-        if handle not in standing or _kbps(standing[handle]) != kbps:
+        if _kbps(standing, handle) != kbps:
             _set_class(kernel, index, handle, kbps)
     left = set(wanted)
-    for handle in standing.keys() - wanted.keys():
-        if not _backlog(standing[handle]):
-            kernel.tc("del-class", index=index, handle=handle, parent=_MAJOR)
+    for handle in {_first(handle) for handle in standing} - wanted.keys():
+        if not _backlog(standing, handle):
+            for each in (handle + _ACKS, handle + _DATA, handle):
+                if each in standing:
+                    kernel.tc("del-class", index=index, handle=each, parent=_MAJOR)
             continue
         left.add(handle)
-        if _kbps(standing[handle]) != UNLIMITED_KBPS:
+        if _kbps(standing, handle) != UNLIMITED_KBPS:
             _set_class(kernel, index, handle, UNLIMITED_KBPS)
     if not left:
         kernel.tc("del", index=index, parent=_ROOT_PARENT)
@@ -235,21 +262,29 @@ def _ensure_classes(kernel: IPRoute, index: int, wanted: Mapping[int, int]) -> N
 def _set_class(kernel: IPRoute, index: int, handle: int, kbps: int) -> None:
     octets_per_s = kbps * 125
     burst = max(_SMALLEST_BURST, int(octets_per_s * _BURST_S))
-    kernel.tc(
-        "replace-class",
-        "htb",
-        index,
-        handle=handle,
-        parent=_MAJOR,
-        rate=octets_per_s,
-        ceil=octets_per_s,
-        burst=burst,
-        cburst=burst,
-        quantum=_SUPER_PACKET,
-    )
     # The class's own queue counts packets, of which one may hold 64 KiB; this one counts octets.
     limit = max(_SMALLEST_QUEUE, int(octets_per_s * _QUEUE_S))
-    set_queue(index, handle, (handle & 0xFFFF) << 16, limit)
+
+    def replace(which: int, parent: int, rate: int) -> None:
+        kernel.tc(
+            "replace-class",
+            "htb",
+            index,
+            handle=handle + which,
+            parent=parent,
+            rate=rate,
+            ceil=octets_per_s,
+            burst=burst,
+            cburst=burst,
+            prio=which,
+            quantum=_SUPER_PACKET,
+        )
+
+    replace(0, _MAJOR, octets_per_s)
+    for which in (_ACKS, _DATA):
+        # What both may always have together is no more than the rate.
+        replace(which, handle, octets_per_s // 2)
+        set_queue(index, handle + which, ((handle + which) & 0xFFFF) << 16, limit)
 
 
 def _standing(kernel: IPRoute, index: int) -> dict[int, Any]:
@@ -260,15 +295,33 @@ def _standing(kernel: IPRoute, index: int) -> dict[int, Any]:
     }
 
 
-def _kbps(item: Any) -> int:
-    return int(item.get_attr("TCA_OPTIONS").get_attr("TCA_HTB_PARMS")["rate"]) // 125
+def _first(handle: int) -> int:
+    """Of the connection's three classes."""
+    minor = handle & 0xFFFF
+    return handle - (minor - _FIRST_MINOR) % 3
 
 
-def _backlog(item: Any) -> int:
-    return int(item.get_attr("TCA_STATS2").get_attr("TCA_STATS_QUEUE")["backlog"])
+def _kbps(standing: Mapping[int, Any], handle: int) -> int | None:
+    """A connection's rate; None if one of its classes is missing. Data's stands last, and whole."""
+    if not {handle, handle + _ACKS, handle + _DATA} <= standing.keys():
+        return None
+    item = standing[handle + _DATA]
+    return int(item.get_attr("TCA_OPTIONS").get_attr("TCA_HTB_PARMS")["ceil"]) // 125
 
 
-def _passed(item: Any) -> Passed:
-    basic = item.get_attr("TCA_STATS2").get_attr("TCA_STATS_BASIC")
-    drops = item.get_attr("TCA_STATS2").get_attr("TCA_STATS_QUEUE")["drops"]
-    return Passed(int(basic["bytes"]), int(basic["packets"]), int(drops))
+def _backlog(standing: Mapping[int, Any], handle: int) -> int:
+    return sum(int(queue["backlog"]) for queue in _queues(standing, handle))
+
+
+def _passed(standing: Mapping[int, Any], handle: int) -> Passed | None:
+    if handle not in standing:
+        return None
+    basic = standing[handle].get_attr("TCA_STATS2").get_attr("TCA_STATS_BASIC")
+    drops = sum(int(queue["drops"]) for queue in _queues(standing, handle))
+    return Passed(int(basic["bytes"]), int(basic["packets"]), drops)
+
+
+def _queues(standing: Mapping[int, Any], handle: int) -> Iterator[Any]:
+    for which in (_ACKS, _DATA):
+        if (item := standing.get(handle + which)) is not None:
+            yield item.get_attr("TCA_STATS2").get_attr("TCA_STATS_QUEUE")

@@ -173,6 +173,35 @@ def test_every_rate_is_reached_while_the_others_are(world: Rates) -> None:
     assert shown["b"].outbound is None
 
 
+def test_both_directions_reach_their_rates_together(world: Rates) -> None:
+    """TCP's acknowledgements do not wait behind the other direction's data."""
+    rate = Rate("a", "a0", outbound_kbps=5120, inbound_kbps=8000)
+    world.apply(rate)
+
+    def passed() -> tuple[int, int]:
+        shown = world.counters(rate)["a"]
+        assert shown.outbound is not None
+        assert shown.inbound is not None
+        return shown.outbound.octets, shown.inbound.octets
+
+    seconds = MEASURED_S + 4
+    with world.sending("a", "--bidir", seconds=seconds) as client:
+        start = passed()
+        eventually(lambda: longer_than(passed()[0] - start[0], 2 * 5120 * 125), 20)
+        since, first = time.monotonic(), passed()
+        eventually(lambda: longer_than(time.monotonic() - since, MEASURED_S), MEASURED_S + 5)
+        took_s, last = time.monotonic() - since, passed()
+        told = json.loads(client.communicate(timeout=60)[0])
+    ratios = [(last[way] - first[way]) / 125 / took_s / kbps for way, kbps in enumerate((5120, 8000))]
+    assert ratios == [pytest.approx(1, abs=TOLERANCE)] * 2
+    # Headers and the other direction's acknowledgements are the rest.
+    payload = [told["end"][name]["bytes"] / 125 / seconds for name in RECEIVED]
+    assert payload == [pytest.approx(kbps, rel=0.12) for kbps in (5120, 8000)]
+
+
+RECEIVED = ("sum_received", "sum_received_bidir_reverse")
+
+
 def test_what_the_gateway_says_itself_does_not_wait(world: Rates) -> None:
     """Neither a ping of the compartment's own nor another connection's, while one's queues are full."""
     world.apply(Rate("a", "a0", outbound_kbps=1000, inbound_kbps=1000), Rate("b", "b0", outbound_kbps=1000))
@@ -240,8 +269,11 @@ def test_only_what_differs_is_changed(world: Rates) -> None:
         assert watching.told() == []
         world.apply(Rate("a", "a0", 5000, 6001), *rates[1:])
         number = minors("abc")["a"]
-        # The class, and its queue's limit.
-        assert watching.told() == [("hnv0", 0x10000 | number), ("hnv0", number << 16)]
+        # The class, and for each of its queues class and limit.
+        handles = [0x10000 | number]
+        for queue in (number + 1, number + 2):
+            handles += [0x10000 | queue, queue << 16]
+        assert watching.told() == [("hnv0", handle) for handle in handles]
 
 
 def test_what_is_no_more_is_removed(world: Rates) -> None:

@@ -62,6 +62,21 @@ def test_every_kinds_rate_holds(world: ManyWorld, begin: Begin, kbps: int) -> No
     assert told == pytest.approx(dict.fromkeys(told, 1), rel=TOLERANCE)
 
 
+def test_both_directions_hold_together(world: ManyWorld) -> None:
+    """All kinds, out and in at the same time. Headers and the other direction's acknowledgements count too,
+    so a little less payload arrives.
+    """
+    with ExitStack() as stack:
+        streams = {
+            (guest.name, begin.__name__): (stack.enter_context(begin(world, guest)), kbps)
+            for guest in LIMITED
+            for begin, kbps in ((outbound, OUTBOUND_KBPS), (inbound, INBOUND_KBPS))
+        }
+        since = time.monotonic() + SETTLED_S
+        told = {name: measured(stream, since, MEASURED_S) / kbps for name, (stream, kbps) in streams.items()}
+    assert told == pytest.approx(dict.fromkeys(told, 0.95), rel=0.08)
+
+
 def measured(stream: Stream, since: float, seconds: float) -> float:
     """What arrived in a time, once it has passed, in kbit/s."""
     return eventually(lambda: stream.kbps(since, seconds), seconds + 30)

@@ -14,8 +14,9 @@ NAMES = st.sets(st.text("abcdefghij-0123456789", min_size=1, max_size=12), max_s
 def test_every_connection_has_a_class_of_its_own(names: set[str]) -> None:
     given_out = minors(names)
     assert given_out.keys() == names
-    assert len(set(given_out.values())) == len(names)
-    assert all(2 <= number < 0x8000 for number in given_out.values())
+    numbers = {number + which for number in given_out.values() for which in range(3)}
+    assert len(numbers) == 3 * len(names)
+    assert all(2 <= number < 0x8000 for number in numbers)
 
 
 def test_two_names_that_ask_for_one_number_get_two() -> None:
@@ -35,9 +36,13 @@ def test_what_is_not_limited_has_no_class() -> None:
         "c0": {},
         "hnv0": {0x10000 | number["b"]: 6000},
     }
-    maps = {item["add"]["map"]["name"]: item["add"]["map"] for item in priority_items(rates)[:2]}
-    assert maps["rates_out"]["elem"] == [["a0", f"1:{number['a']:x}"]]
-    assert maps["rates_in"]["elem"] == [["b0", f"1:{number['b']:x}"]]
+    maps = {item["add"]["map"]["name"]: item["add"]["map"] for item in priority_items(rates)[:4]}
+    assert {name: item["elem"] for name, item in maps.items()} == {
+        "rates_out_acks": [["a0", f"1:{number['a'] + 1:x}"]],
+        "rates_out": [["a0", f"1:{number['a'] + 2:x}"]],
+        "rates_in_acks": [["b0", f"1:{number['b'] + 1:x}"]],
+        "rates_in": [["b0", f"1:{number['b'] + 2:x}"]],
+    }
 
 
 def test_no_rate_is_beyond_what_the_kernel_holds() -> None:
