@@ -41,6 +41,8 @@ PARALLEL = 4
 """Tenants that are set up at the same time."""
 
 
+FAILURES = (subprocess.CalledProcessError, OSError, NetlinkError, BirdError)
+"""What the kernel, a tool or a daemon may answer to what is right by itself."""
 _NOT_THE_SWITCHS = ("compartment/", "provider-address/", "front-end-router")
 """What a gateway has besides its switch follows from the records of these keys."""
 
@@ -116,10 +118,8 @@ class GatewayAgent:
         try:
             # In a thread: what this does blocks, and pyroute2 cannot work inside a running event loop.
             await asyncio.to_thread(self._apply, goal, touched)
-        except subprocess.CalledProcessError as error:
-            raise LabError(Problem(NOT_APPLIED, f"{error.cmd}: {error.stderr}")) from error
-        except (OSError, NetlinkError, BirdError) as error:
-            raise LabError(Problem(NOT_APPLIED, str(error))) from error
+        except FAILURES as error:
+            raise LabError(Problem(NOT_APPLIED, _told(error))) from error
 
     def report(self) -> pb.Report:
         """All that is observed now."""
@@ -161,7 +161,7 @@ class GatewayAgent:
                 router_config(tenant, tenant.bgp, (), self._settings.max_prefixes)
         networks = self._networks(goal)
         self._apply_front_end(list(wanted.values()), networks)
-        self._ensure_tenants(
+        problems = self._ensure_tenants(
             [
                 tenant
                 for name, tenant in wanted.items()
@@ -178,13 +178,23 @@ class GatewayAgent:
         self._remove_connections(wanted)
         self._front_end.apply(connection_legs(wanted.values()))
         self._announce(wanted, goal)
+        if problems:
+            raise LabError(problems)
 
-    def _ensure_tenants(self, wanted: Iterable[Tenant], networks: Networks) -> None:
-        """Side by side: most of a tenant's time is spent waiting for tools and for the kernel."""
+    def _ensure_tenants(self, wanted: Iterable[Tenant], networks: Networks) -> list[Problem]:
+        """Side by side: most of a tenant's time is spent waiting for tools and for the kernel.
+
+        Returns: what could not be done. It is its tenant's alone: all others have what they want.
+        """
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="tenant") as pool:
-            results = [pool.submit(self._ensure_tenant, tenant, networks) for tenant in wanted]
-        for result in results:
-            result.result()
+            results = {tenant.name: pool.submit(self._ensure_tenant, tenant, networks) for tenant in wanted}
+        problems = []
+        for name, result in results.items():
+            try:
+                result.result()
+            except FAILURES as error:
+                problems.append(Problem(NOT_APPLIED, f"tenant {name}: {_told(error)}"))
+        return problems
 
     def _ensure_tenant(self, tenant: Tenant, networks: Networks) -> None:
         runtime = self._runtimes.get(tenant.name)
@@ -292,3 +302,9 @@ def connection_legs(tenants: Iterable[Tenant]) -> list[ConnectionLeg]:
                 case ForwardingEnd() as end:
                     found.append(VlanLeg(item.leg, end.vlan))
     return found
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"{error.cmd}: {error.stderr}"
+    return str(error)

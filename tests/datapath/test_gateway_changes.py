@@ -54,3 +54,23 @@ def test_a_connection_changes_its_kind_and_keeps_its_name(world: ManyWorld) -> N
         eventually(lambda kind=kind: carries(world, kind), WITHIN_S)  # type: ignore[misc]
     left = [path.name for path in (world.folder / "compartments").iterdir()]
     assert left == [TENANT.name], "no charon's namespace is left"
+
+
+def test_what_cannot_be_done_for_a_tenant_is_done_for_all_others(world: ManyWorld) -> None:
+    """A folder stands where a file of the tenant's charon shall be."""
+    unlucky, others = GUESTS[Kind.IPSEC], [GUESTS[Kind.GRE], GUESTS[Kind.L3], GUESTS[Kind.NAT]]
+    world.serve()
+    obstacle = world.folder / "gateway" / "state" / f"{unlucky.unit}.strongswan.conf"
+    obstacle.mkdir(parents=True)
+
+    def others_work() -> None:
+        assert f"tenant {unlucky.name}" in world.answer()["error"]
+        for other in others:
+            assert world.pings(f"vm-{other.name}", other.target), other
+
+    world.apply(*(guest.compartment() for guest in (unlucky, *others)))
+    eventually(others_work, WITHIN_S)
+    obstacle.rmdir()
+    world.serve(unlucky, *others)
+    eventually(lambda: world.connected([unlucky, *others]), WITHIN_S)
+    assert world.answer()["error"] == ""
