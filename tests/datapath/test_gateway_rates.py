@@ -193,7 +193,8 @@ def test_both_directions_reach_their_rates_together(world: Rates) -> None:
         took_s, last = time.monotonic() - since, passed()
         told = json.loads(client.communicate(timeout=60)[0])
     ratios = [(last[way] - first[way]) / 125 / took_s / kbps for way, kbps in enumerate((5120, 8000))]
-    assert ratios == [pytest.approx(1, abs=TOLERANCE)] * 2
+    # A TCP that has lost a whole burst leaves its rate to nobody for a moment.
+    assert all(0.9 < ratio < 1 + TOLERANCE for ratio in ratios), ratios
     # Headers and the other direction's acknowledgements are the rest.
     payload = [told["end"][name]["bytes"] / 125 / seconds for name in RECEIVED]
     assert payload == [pytest.approx(kbps, rel=0.12) for kbps in (5120, 8000)]
