@@ -15,7 +15,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from gwnode import announcer, compartments, frontend, public_addresses
 from gwnode.bgp.control import BirdError
 from gwnode.bgp.router import router_config
-from gwnode.connections import legs
+from gwnode.connections import legs, links
 from gwnode.connections.ipsec import CHARON, CharonFiles
 from gwnode.connections.wanted import ForwardingEnd, GreEnd, IpsecDefaults
 from gwnode.desired import Tenant, tenants
@@ -153,6 +153,7 @@ class GatewayAgent:
                 router_config(tenant, tenant.bgp, (), self._settings.max_prefixes)
         networks = self._networks(goal)
         self._apply_front_end(list(wanted.values()), networks)
+        links.remove_stale(self._settings, wanted.values(), self._maybe_linked(wanted))
         for name, tenant in wanted.items():
             if name in self._runtimes:
                 self._runtimes[name].apply(tenant, networks)
@@ -160,6 +161,8 @@ class GatewayAgent:
                 self._runtimes[name] = Runtime(
                     self._settings, self._supervisor, self._backend, tenant, networks, self._note_change
                 )
+        for name in links.ensure(self._settings, wanted.values()):
+            self._runtimes[name].look_again()
         public_addresses.ensure(list(wanted.values()), self._settings.front_end)
         self._endpoint.apply(goal)
         for name in self._present() - wanted.keys():
@@ -167,6 +170,16 @@ class GatewayAgent:
         self._remove_connections(wanted)
         self._front_end.apply(connection_legs(wanted.values()))
         self._announce(wanted, goal)
+
+    def _maybe_linked(self, wanted: Mapping[str, Tenant]) -> list[Tenant]:
+        """Who wants a link, has wanted one, or stood before this agent did."""
+        return [
+            tenant
+            for name, tenant in wanted.items()
+            if (runtime := self._runtimes.get(name)) is None
+            or links.wants(tenant)
+            or links.wants(runtime.observation.tenant)
+        ]
 
     def _announce(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
         """Last: whoever hears of an address may use it at once."""

@@ -15,19 +15,23 @@ from gwnode.netns import Namespace
 from lab.ipsec.state import ChildBytes, Phase, TunnelState
 from lab.southbound import southbound_pb2 as pb
 
+INTERFACE_GONE = "its interface is gone"
+
 
 class StatelessRuntime:
-    """What a GRE, L3 or NAT connection carries.
+    """What a GRE, L3, NAT or link connection carries.
 
     Parameters:
         compartment: where its device is.
-        connection: its leg and device stand.
+        connection: its leg and device stand; of a link, while the other side wants it, too.
+        missing: what it means that the device is not there.
     """
 
-    def __init__(self, compartment: Namespace, connection: Connection) -> None:
+    def __init__(self, compartment: Namespace, connection: Connection, missing: str = INTERFACE_GONE) -> None:
         self._compartment = compartment
         self._name = connection.name
         self._device = connection.device
+        self._missing = missing
         self._since_unix_s = int(time.time())
 
     def report(self, rdid: str) -> pb.ConnectionState | None:
@@ -38,7 +42,8 @@ class StatelessRuntime:
         """
         counted = self._compartment.run(self._counted)
         if counted is None:
-            state = TunnelState(last_error="its interface is gone")
+            self._since_unix_s = int(time.time())
+            state = TunnelState(last_error=self._missing)
         else:
             state = TunnelState(Phase.CONNECTED, self._since_unix_s, ended=counted)
         return tunnel_report(rdid, self._name, state)

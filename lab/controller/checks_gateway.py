@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_network
 from lab.controller.allocation import gre_vips
 from lab.controller.catalog import Path, children
 from lab.controller.checks_bgp import bgp
+from lab.controller.connections_link import LINK, check_link
 from lab.controller.connections_nat import check_nat
 from lab.controller.inventory import Inventory
 from lab.controller.models_connection import IpsecConfiguration, NetworkConnection, TrafficSelector
@@ -60,6 +61,8 @@ def _pool(
     at: Path, connection: NetworkConnection, gateway: VirtualGateway, inventory: Inventory
 ) -> Iterator[Complaint]:
     kind = connection.connection_type
+    if kind == LINK:
+        return  # It stays inside the gateway, and needs nothing of the pool.
     pools = [
         found[1].properties for ref in gateway.gateway_pools if (found := inventory.at(ref.resource_ref))
     ]
@@ -171,4 +174,5 @@ _KINDS: Mapping[str, Callable[[Path, NetworkConnection, VirtualGateway, Inventor
     "GRE": _gre,
     "L3": _l3,
     "NAT": check_nat,
+    LINK: check_link,
 }

@@ -80,6 +80,7 @@ class Compartment:
         gre_vip: the gateway's address for GRE tunnels; empty: it has none.
         vlans: VLAN ids of the L3 connections, by connection.
         nats: what the NAT connections translate to, by connection.
+        links: routing domains that links lead to, by connection.
     """
 
     node: str
@@ -92,6 +93,7 @@ class Compartment:
     gre_vip: str = ""
     vlans: Mapping[str, int] = field(default_factory=dict)
     nats: Mapping[str, pb.Nat] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from typing import cast
 
 from lab.controller.catalog import GATEWAYS, PUBLIC_IP_ADDRESSES, Path, parse_path
+from lab.controller.connections_link import linked_domains
 from lab.controller.connections_nat import nat_message
 from lab.controller.domains import Compartment
 from lab.controller.inventory import COMPARTMENT_ADDRESS, GRE_VIP, PLACEMENT, PROVIDER_ADDRESS, Inventory
@@ -60,6 +61,7 @@ def compartment_of(network: Path, rdid: str, inventory: Inventory) -> Compartmen
             for item in resource.properties.network_connections
             if item.properties.nat_configuration is not None
         },
+        links=linked_domains(resource.properties, inventory),
     )
 
 

@@ -13,6 +13,7 @@ from lab.model.topology_connections import (
     ForwardingConnectionSpec,
     GreConnectionSpec,
     IpsecConnectionSpec,
+    LinkConnectionSpec,
     NatConnectionSpec,
     SiteConnection,
 )
@@ -36,7 +37,7 @@ def connections(topology: Topology) -> Iterator[tuple[str, str, ConnectionSpec]]
 def site_connections(topology: Topology) -> Iterator[tuple[str, str, SiteConnection]]:
     """The connections that lead to a site."""
     for tenant, name, connection in connections(topology):
-        if not isinstance(connection, NatConnectionSpec):
+        if not isinstance(connection, NatConnectionSpec | LinkConnectionSpec):
             yield tenant, name, connection
 
 
@@ -74,8 +75,9 @@ def is_edge(topology: Topology, site: str) -> bool:
 
 
 def beyond_ipsec(topology: Topology) -> bool:
-    """Whether the gateways have to do more than IPsec: then they announce public addresses to the router."""
-    return any(not isinstance(item, IpsecConnectionSpec) for _, _, item in connections(topology))
+    """Whether gateways do more than IPsec and links: then they announce public addresses to the router."""
+    inside = IpsecConnectionSpec | LinkConnectionSpec
+    return any(not isinstance(item, inside) for _, _, item in connections(topology))
 
 
 def public_addresses(topology: Topology) -> Iterator[IPv4Address]:

@@ -105,6 +105,7 @@ def _tenant_gateway(topology: Topology, tenant: TenantSpec) -> TenantGateway | N
         asn=tenant.gateway.asn,
         hold_time_s=tenant.gateway.hold_time_s,
         connections=tuple(
-            resolve_connection(topology, name, spec) for name, spec in tenant.gateway.connections.items()
+            resolve_connection(topology, tenant, name, spec)
+            for name, spec in tenant.gateway.connections.items()
         ),
     )

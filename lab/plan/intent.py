@@ -26,7 +26,17 @@ MANAGEMENT, PROVIDER, FRONT_END = "management", "provider", "front-end"
 
 def intent(lab: Lab) -> list[Resource]:
     """Everything that the Network Controller must know of a lab; what is referred to comes first. Pure."""
-    return [*_fabric(lab), *(resource for tenant in lab.tenants for resource in _tenant(tenant))]
+    return [
+        *_fabric(lab),
+        *(item for tenant in lab.tenants for item in _tenant(tenant)),
+        # Last: a gateway may be linked to any tenant's VM network.
+        *(
+            item
+            for tenant in lab.tenants
+            if tenant.gateway is not None
+            for item in tenant_gateway(tenant, tenant.gateway)
+        ),
+    ]
 
 
 def _fabric(lab: Lab) -> Iterator[Resource]:
@@ -102,8 +112,6 @@ def _tenant(tenant: Tenant) -> Iterator[Resource]:
         yield resource(f"/networkInterfaces/{vm.name}", vm_interface(tenant, vm))
     for appliance in tenant.appliances:
         yield resource(f"/networkInterfaces/{appliance.name}", appliance_interface(tenant, appliance))
-    if tenant.gateway is not None:
-        yield from tenant_gateway(tenant, tenant.gateway)
 
 
 def _subnet(tenant: Tenant, subnet: Subnet) -> dict[str, Any]:

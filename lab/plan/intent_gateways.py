@@ -3,7 +3,8 @@
 Shapes: MS-NCNBI section 3.1.5.17.4 and Microsoft's "Add a virtual gateway to a tenant virtual network".
 Extensions, where the product's gateway is told by cmdlets what its API does not carry: `holdTimeSeconds` of
 BGP peers; `persistent`, `networkOutageSeconds`, `numberOfTries`, `retryIntervalSeconds` of
-ipSecConfiguration; and all of NAT, `natConfiguration`, after New-NetNat and Add-NetNatStaticMapping.
+ipSecConfiguration; all of NAT, `natConfiguration`, after New-NetNat and Add-NetNatStaticMapping; and of
+links, `linkConfiguration`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any
 
-from lab.model.connections import Connection, Forwarding, Gre, Ipsec, Nat, NatMapping, SiteEnd
+from lab.model.connections import Connection, Forwarding, Gre, Ipsec, Link, Nat, NatMapping, SiteEnd
 from lab.model.lab import Lab
 from lab.model.tenants import Tenant, TenantGateway
 from lab.plan.resources import Resource, body, ref, resource
@@ -162,6 +163,12 @@ def _connection(tenant: Tenant, connection: Connection) -> dict[str, Any]:
                 "routes": routes,
                 "natConfiguration": _nat(nat, f"/publicIPAddresses/{own(tenant, connection)}"),
             }
+        case Link(other, offers):
+            configuration = {
+                "remoteVirtualNetwork": ref(f"/virtualNetworks/{other}"),
+                "localPrefixes": [str(prefix) for prefix in offers],
+            }
+            return {"connectionType": "Link", **rates, "routes": routes, "linkConfiguration": configuration}
 
 
 def _ipsec(ipsec: Ipsec) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lab.model.codes import Finding
-from lab.model.rules import checks, connections, fabric, names, references, sites, tenants, traffic
+from lab.model.rules import checks, connections, fabric, links, names, references, sites, tenants, traffic
 from lab.model.topology import Topology
 
 Rule = Callable[[Topology], Iterator[Finding]]
@@ -18,6 +18,7 @@ RULES: tuple[Rule, ...] = (
     *traffic.RULES,
     *sites.RULES,
     *connections.RULES,
+    *links.RULES,
     *checks.RULES,
 )
 

@@ -9,7 +9,12 @@ from lab.model.attachment import internet_sites, site_connections
 from lab.model.codes import Code, Finding
 from lab.model.networks import unusable
 from lab.model.topology import SiteSpec, Topology
-from lab.model.topology_connections import ForwardingConnectionSpec, NatConnectionSpec, SiteConnection
+from lab.model.topology_connections import (
+    ForwardingConnectionSpec,
+    LinkConnectionSpec,
+    NatConnectionSpec,
+    SiteConnection,
+)
 from lab.model.topology_tenants import TenantSpec
 from lab.model.types import IpNetwork
 
@@ -115,7 +120,7 @@ def _lans_of(topology: Topology, name: str, tenant: TenantSpec) -> Iterator[Find
         if isinstance(link, ForwardingConnectionSpec):
             inside[f"the VLAN of connection `{connection}`"] = link.address.network
     for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
-        if isinstance(link, NatConnectionSpec) or link.site not in topology.sites:
+        if isinstance(link, NatConnectionSpec | LinkConnectionSpec) or link.site not in topology.sites:
             continue
         site = topology.sites[link.site]
         for what, taken in inside.items():
