@@ -17,7 +17,7 @@ from gwnode.bgp.control import BirdError
 from gwnode.bgp.router import router_config
 from gwnode.connections import legs, links
 from gwnode.connections.ipsec import CHARON, CharonFiles
-from gwnode.connections.wanted import ForwardingEnd, GreEnd, IpsecDefaults
+from gwnode.connections.wanted import ForwardingEnd, GreEnd, IpsecDefaults, IpsecEnd
 from gwnode.desired import Tenant, tenants
 from gwnode.nat_front import shared_addresses
 from gwnode.netns import set_sysctl
@@ -163,7 +163,7 @@ class GatewayAgent:
                 )
         for name in links.ensure(self._settings, wanted.values()):
             self._runtimes[name].look_again()
-        public_addresses.ensure(list(wanted.values()), self._settings.front_end)
+        public_addresses.ensure(list(wanted.values()), self._settings.front_end, _shared(wanted, goal))
         self._endpoint.apply(goal)
         for name in self._present() - wanted.keys():
             self._remove(name)
@@ -189,7 +189,7 @@ class GatewayAgent:
             self._supervisor,
             next(iter(routers), None),
             self._own_address(),
-            public_addresses.public_addresses(wanted.values()).keys(),
+            {*public_addresses.public_addresses(wanted.values()), *_shared(wanted, goal)},
         )
 
     def _own_address(self) -> IPv4Address | None:
@@ -262,6 +262,17 @@ class GatewayAgent:
         """End the watchers; all that they watch goes on."""
         for runtime in self._runtimes.values():
             runtime.stop()
+
+
+def _shared(wanted: Mapping[str, Tenant], goal: GoalState) -> set[IPv4Address]:
+    """The VIPs that have come here with the tenants; where gateways announce, each announces its own."""
+    if not any(item.HasField("front_end_router") for item in goal.values()):
+        return set()
+    return {
+        tenant.vip
+        for tenant in wanted.values()
+        if any(isinstance(item.end, IpsecEnd) for item in tenant.connections.values())
+    }
 
 
 def connection_legs(tenants: Iterable[Tenant]) -> list[ConnectionLeg]:

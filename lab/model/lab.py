@@ -33,6 +33,7 @@ class NodeKind(StrEnum):
     SITE = "site"
     EDGE = "edge"
     VM = "vm"
+    GATEWAY_VM = "gateway-vm"
     SERVER = "server"
     APPLIANCE = "appliance"
 
@@ -111,6 +112,9 @@ class SiteConfig:
         compartment_address: the compartment's CA in the gateway subnet: the BGP neighbour.
         router_id: BGP identifier of the site.
         hold_time_s: BGP hold time to propose.
+        initiator: it calls, and again whenever the tunnel falls; else it waits to be called.
+        routes: prefixes behind the tunnel that nobody announces.
+        bgp: it has a BGP router.
     """
 
     name: str
@@ -124,6 +128,9 @@ class SiteConfig:
     compartment_address: str
     router_id: str
     hold_time_s: int
+    initiator: bool = True
+    routes: tuple[str, ...] = ()
+    bgp: bool = True
 
     def to_json(self) -> str:
         """The configuration as it stands in the file."""
@@ -136,7 +143,8 @@ class SiteConfig:
         Raises:
             FileNotFoundError: this node is no site.
         """
-        return cls(**json.loads(path.read_text()))
+        values = json.loads(path.read_text())
+        return cls(**{**values, "routes": tuple(values.get("routes", ()))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +219,7 @@ class Fabric:
         external_router: the gateway routes between subnets, hosts know only their own VMs' subnets.
         gre_vips: part of the front-end network that gateways get their GRE addresses of; None: no GRE.
         asn, gateway_asn: AS numbers of the top-of-rack router and of all gateways.
+        redundant_gateways: how many of the gateways stand by.
         announced: where the addresses are that gateways announce to the router by BGP; empty: no BGP there.
     """
 
@@ -230,6 +239,7 @@ class Fabric:
     gre_vips: IPv4Network | None = None
     asn: int = 65_000
     gateway_asn: int = 65_001
+    redundant_gateways: int = 0
     announced: tuple[IPv4Network, ...] = ()
 
 

@@ -70,7 +70,7 @@ def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
         ike_proposals=OFFERED_IKE,
         esp_proposals=OFFERED_ESP,
         backend=backend,
-        initiator=True,
+        initiator=site.initiator,
         dpd_delay_s=Timers().dpd_delay_s,
         if_id=XFRM_IF_ID if backend is EspBackend.KERNEL else 0,
     )

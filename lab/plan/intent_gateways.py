@@ -47,7 +47,7 @@ def gateways(lab: Lab) -> Iterator[Resource]:
         f"/gatewayPools/{POOL}",
         {
             "type": kind,
-            "redundantGatewayCount": 0,
+            "redundantGatewayCount": fabric.redundant_gateways,
             "gatewayCapacityKiloBitsPerSecond": min(gateway.capacity_kbps for gateway in lab.gateways),
             "ipConfiguration": addresses,
         },

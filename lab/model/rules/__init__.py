@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lab.model.codes import Finding
-from lab.model.rules import checks, connections, fabric, links, names, references, sites, tenants, traffic
+from lab.model.rules import (
+    checks,
+    connections,
+    fabric,
+    gateway_vms,
+    links,
+    names,
+    references,
+    sites,
+    tenants,
+    traffic,
+)
 from lab.model.topology import Topology
 
 Rule = Callable[[Topology], Iterator[Finding]]
@@ -19,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     *sites.RULES,
     *connections.RULES,
     *links.RULES,
+    *gateway_vms.RULES,
     *checks.RULES,
 )
 

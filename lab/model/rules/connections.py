@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from lab.model.attachment import Attachment, attachment_of, connections, site_connections, taken_front_end
+from lab.model.attachment import (
+    Attachment,
+    attachment_of,
+    connections,
+    gateway_vms,
+    site_connections,
+    taken_front_end,
+)
 from lab.model.codes import Code, Finding, Path
 from lab.model.networks import router_of, unusable
 from lab.model.rules.tenants import machines
@@ -80,6 +87,9 @@ def _given(topology: Topology) -> Iterator[tuple[Path, IPv4Address, str]]:
         if isinstance(connection, NatConnectionSpec):
             path = (*_place(tenant, name), "public-address")
             yield path, connection.public_address, f"the public address of {tenant}/{name}"
+    for tenant, name, _, vm in gateway_vms(topology):
+        path = ("tenants", tenant, "vms", name, "gateway", "public-address")
+        yield path, vm.public_address, f"the public address of `{name}`"
 
 
 def vlans(topology: Topology) -> Iterator[Finding]:

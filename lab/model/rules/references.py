@@ -31,6 +31,8 @@ def tenant_references(topology: Topology) -> Iterator[Finding]:
             yield from _reference("subnet", spec.subnet, tenant.subnets, (*path, "subnet"))
             if spec.acl is not None:
                 yield from _reference("access control list", spec.acl, tenant.acls, (*path, "acl"))
+            if spec.gateway is not None:
+                yield from _reference("site", spec.gateway.site, topology.sites, (*path, "gateway", "site"))
         for subnet, inside in tenant.subnets.items():
             path = ("tenants", name, "subnets", subnet)
             if inside.acl is not None:
