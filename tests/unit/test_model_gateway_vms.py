@@ -76,6 +76,12 @@ def test_one_of_two_gateways_stands_by_and_the_vip_is_announced() -> None:
     assert [str(prefix) for prefix in lab.fabric.announced] == ["203.0.113.10/32"]
 
 
+def test_the_sites_router_answers_for_what_has_come_up_in_the_cloud() -> None:
+    setting = "net.ipv4.conf.lan0.proxy_arp"
+    assert of("dr-service-failed-over").nodes["blue-hq"].interface_sysctls[setting] == "1"
+    assert setting not in of("dr-service").nodes["blue-hq"].interface_sysctls
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
@@ -97,6 +103,18 @@ def test_one_of_two_gateways_stands_by_and_the_vip_is_announced() -> None:
         ),
         ("gateway-2012r2", "redundant-gateways: 1", "redundant-gateways: 0", "would share the one VIP"),
         ("gateway-2012r2", "redundant-gateways: 1", "redundant-gateways: 2", "stand by"),
+        (
+            "dr-service-failed-over",
+            "blue-pc: {address: 192.168.50.100}",
+            "blue-pc: {address: 192.168.50.12}",
+            "overlaps 192.168.50.8/29",
+        ),
+        (
+            "dr-service-failed-over",
+            "recovered: {vsid: 5003, prefix: 192.168.50.8/29}",
+            "recovered: {vsid: 5003, prefix: 192.168.50.0/28}",
+            "overlaps 192.168.50.0/28",
+        ),
         ("linked", "tenant: blue, offers: [db]", "tenant: red, offers: [db]", "has no link to"),
         (
             "linked",
