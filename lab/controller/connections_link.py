@@ -1,6 +1,6 @@
 """Connections of type Link: two VM networks tied together on their gateway, by the word of both. Pure.
 
-Why it is a connection and not a virtualNetworkPeering: docs/decisions/0010-linked-vm-networks.md.
+Why it is a connection and not a virtualNetworkPeering: docs/decisions/0011-linked-vm-networks.md.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ gateway is told by Add-VpnS2SInterface what its API does not carry:
 
 - `ipSecConfiguration.persistent` (default true; false: dialled by the first packet for one of its routes)
 - `natConfiguration`, with connectionType "NAT" (docs/decisions/0009-nat-shape.md)
-- `linkConfiguration`, with connectionType "Link" (docs/decisions/0010-linked-vm-networks.md)
+- `linkConfiguration`, with connectionType "Link" (docs/decisions/0011-linked-vm-networks.md)
 - `ipSecConfiguration.networkOutageSeconds` (NetworkOutageTime), `numberOfTries`, `retryIntervalSeconds`
 """
 
