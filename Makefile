@@ -20,7 +20,7 @@ TEST_PACKAGES := bird2 bpftool charon-systemd clang iperf3 iproute2 iputils-ping
 STOCK_PACKAGES := busybox-static linux-image-amd64 qemu-system-x86 udev
 
 .DEFAULT_GOAL := help
-.PHONY: help lab-up lab-down check test test-fast test-long lint format bench bench-datapath bench-control test-stock-kernel engine-stop proto docs clean system-packages
+.PHONY: help lab-up lab-down check test test-fast test-long lint format bench bench-datapath bench-control bench-gateway test-stock-kernel engine-stop proto docs clean system-packages
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -68,6 +68,9 @@ bench-datapath: $(BENCH) system-packages ## measure the data path beside bare ca
 
 bench-control: $(BENCH) system-packages ## measure policy changes, a push of 60,000 records, live migration; writes docs/performance.md
 	$(BIN)/python -m tests.bench.control
+
+bench-gateway: $(BENCH) system-packages ## measure the gateway's connections beside strongSwan and routing alone, and a hundred tenants; writes docs/performance.md
+	$(BIN)/python -m tests.bench.gateway
 
 proto: $(DEVELOP) ## generate the southbound messages from their definition
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. lab/southbound/southbound.proto

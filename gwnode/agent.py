@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Protocol
 
@@ -36,6 +37,8 @@ from lab.southbound.keys import GoalState
 log = logging.getLogger(__name__)
 
 NOT_APPLIED = "HNV-GW-005"
+PARALLEL = 4
+"""Tenants that are set up at the same time."""
 
 
 _NOT_THE_SWITCHS = ("compartment/", "provider-address/", "front-end-router")
@@ -97,6 +100,7 @@ class GatewayAgent:
         self._runtimes: dict[str, Runtime] = {}
         self._ruleset: list[Json] | None = None
         self._in_step = False
+        self._public: set[str] = set()
 
     async def apply(self, goal: GoalState, touched: Collection[str] | None = None, /) -> None:
         """Make the node be as the goal state says.
@@ -133,20 +137,24 @@ class GatewayAgent:
         if in_step and touched is not None and not any(key.startswith(_NOT_THE_SWITCHS) for key in touched):
             self._endpoint.apply(goal, touched)
         else:
-            self._apply_whole(goal)
+            self._apply_whole(goal, is_change=in_step and touched is not None)
         self._in_step = True
 
-    def _apply_whole(self, goal: GoalState) -> None:
-        """All that can be refused is refused before anything is touched."""
+    def _apply_whole(self, goal: GoalState, *, is_change: bool) -> None:
+        """All that can be refused is refused before anything is touched.
+
+        Parameters:
+            is_change: what stands is as the goal state before this one said.
+        """
         transits = {leg.interface: leg.transit for leg in legs.standing(self._settings) if leg.transit}
         ipsec = IpsecDefaults(self._backend, self._settings.timers)
         wanted = tenants(goal, transits, self._settings.transit, ipsec)
-        vips = {tenant.vip for tenant in wanted.values()}
+        vips = {tenant.vip for tenant in wanted.values() if tenant.vip}
         if problems := shared_addresses(nat_legs(wanted.values()), vips):
             raise LabError(problems)
-        self._reconcile(wanted, goal)
+        self._reconcile(wanted, goal, is_change=is_change)
 
-    def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
+    def _reconcile(self, wanted: dict[str, Tenant], goal: GoalState, *, is_change: bool) -> None:
         """The front end first: it cuts off who goes before anything of theirs is taken away."""
         for tenant in wanted.values():
             if tenant.bgp is not None:
@@ -154,13 +162,17 @@ class GatewayAgent:
         networks = self._networks(goal)
         self._apply_front_end(list(wanted.values()), networks)
         links.remove_stale(self._settings, wanted.values(), self._maybe_linked(wanted))
-        for name, tenant in wanted.items():
-            if name in self._runtimes:
-                self._runtimes[name].apply(tenant, networks)
-            else:
-                self._runtimes[name] = Runtime(
-                    self._settings, self._supervisor, self._backend, tenant, networks, self._note_change
-                )
+        self._ensure_tenants(
+            [
+                tenant
+                for name, tenant in wanted.items()
+                if not is_change
+                or name not in self._runtimes
+                or not self._runtimes[name].has_applied(tenant, networks)
+            ],
+            networks,
+        )
+        # After all of them: a link may be new, or cut off, at a tenant of which nothing else has changed.
         for name in links.ensure(self._settings, wanted.values()):
             self._runtimes[name].look_again()
         public_addresses.ensure(list(wanted.values()), self._settings.front_end, _shared(wanted, goal))
@@ -178,8 +190,24 @@ class GatewayAgent:
             for name, tenant in wanted.items()
             if (runtime := self._runtimes.get(name)) is None
             or links.wants(tenant)
-            or links.wants(runtime.observation.tenant)
+            or links.wants(runtime.tenant)
         ]
+
+    def _ensure_tenants(self, wanted: Iterable[Tenant], networks: Networks) -> None:
+        """Side by side: most of a tenant's time is spent waiting for tools and for the kernel."""
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="tenant") as pool:
+            results = [pool.submit(self._ensure_tenant, tenant, networks) for tenant in wanted]
+        for result in results:
+            result.result()
+
+    def _ensure_tenant(self, tenant: Tenant, networks: Networks) -> None:
+        runtime = self._runtimes.get(tenant.name)
+        if runtime is not None:
+            runtime.apply(tenant, networks)
+            return
+        runtime = Runtime(self._settings, self._supervisor, self._backend, tenant, self._note_change)
+        self._runtimes[tenant.name] = runtime
+        runtime.apply(tenant, networks)
 
     def _announce(self, wanted: dict[str, Tenant], goal: GoalState) -> None:
         """Last: whoever hears of an address may use it at once."""
@@ -212,7 +240,8 @@ class GatewayAgent:
         set_sysctl("net/ipv4/ip_forward", "1")
         known = frontend.Translations.of(wanted)
         public = {str(tenant.vip) for tenant in wanted} | known.callers.keys()
-        gone = frontend.forget_stale_flows(known, public, self._settings.transit)
+        gone = frontend.forget_stale_flows(known, public | self._public, self._settings.transit)
+        self._public = public
         if gone:
             log.info("%d tracked flows forgotten: their translation no longer holds", gone)
         self._ruleset = rules
@@ -232,28 +261,30 @@ class GatewayAgent:
     def _present(self) -> set[str]:
         """Tenants of which anything stands."""
         birds = {name.removeprefix(BIRD) for name in self._supervisor.names([BIRD])}
-        return {*self._runtimes, *birds, *(leg.tenant for leg in legs.standing(self._settings))}
+        return {*self._runtimes, *birds, *compartments.standing(self._settings)}
 
     def _remove(self, name: str) -> None:
         """Leave nothing of a tenant but its connections: daemons, interface, namespace, files."""
         log.info("%s: removed", name)
         runtime = self._runtimes.pop(name, None)
         if runtime:
-            runtime.stop()
+            runtime.stop(gone=True)
         self._supervisor.remove(BIRD + name)
         compartments.remove(self._settings, [name])
         router_files(self._settings, name).remove()
 
     def _remove_connections(self, wanted: Mapping[str, Tenant]) -> None:
         """Leave nothing of connections that are no more."""
-        units = {item.unit for tenant in wanted.values() for item in tenant.connections.values()}
+        connections = [item for tenant in wanted.values() for item in tenant.connections.values()]
+        units = {item.unit for item in connections if item.has_charon}
         charons = {name.removeprefix(CHARON) for name in self._supervisor.names([CHARON])}
         for unit in charons - units:
             log.info("%s: removed", unit)
             self._supervisor.remove(CHARON + unit)
             CharonFiles.of(self._settings, unit).remove()
-        standing = legs.standing(self._settings)
-        legs.remove(self._settings, [leg for leg in standing if leg.unit not in units])
+        known = {item.leg for item in connections}
+        gone = [leg for leg in legs.standing(self._settings) if leg.interface not in known]
+        legs.remove(self._settings, gone, units)
 
     def _note_change(self) -> None:
         self._loop.call_soon_threadsafe(self.changed.set)
@@ -271,7 +302,7 @@ def _shared(wanted: Mapping[str, Tenant], goal: GoalState) -> set[IPv4Address]:
     return {
         tenant.vip
         for tenant in wanted.values()
-        if any(isinstance(item.end, IpsecEnd) for item in tenant.connections.values())
+        if tenant.vip and any(isinstance(item.end, IpsecEnd) for item in tenant.connections.values())
     }
 
 

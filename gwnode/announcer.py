@@ -33,7 +33,8 @@ class AnnouncerFiles:
     @classmethod
     def of(cls, settings: Settings) -> AnnouncerFiles:
         """The files of this node."""
-        return cls(settings.state / "front-end.bird.conf", settings.state / "front-end.bird")
+        # No tenant can be called so.
+        return cls(settings.state / "%front-end.bird.conf", settings.state / "%front-end.bird")
 
     def remove(self) -> None:
         """Take them away."""
@@ -110,8 +111,8 @@ def ensure(
         supervisor.remove(SERVICE)
         files.remove()
         return
-    changed = write_if_changed(files.config, bird_config(router, own, public))
+    write_if_changed(files.config, bird_config(router, own, public))
     command = ("bird", "-f", "-c", str(files.config), "-s", str(files.socket))
     supervisor.ensure(Service(SERVICE, command))
-    if changed:
-        configure(files.socket)
+    # Always: who has written the file may have ended before BIRD read it.
+    configure(files.socket)

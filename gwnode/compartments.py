@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv4Network
+from urllib.parse import quote, unquote
 
 from pyroute2 import IPRoute
 
 from gwnode import nat, nat_sessions, shaping
 from gwnode.connections.wanted import Connection, NatEnd
-from gwnode.desired import Tenant
+from gwnode.desired import Tenant, vport_name
 from gwnode.filter import compartment_ruleset, rates_of
 from gwnode.kernel import WantedRoute, ensure_addresses, ensure_link, ensure_pair, ensure_routes, remove_links
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.nft import replace_table
 from gwnode.settings import Settings
-from lab.model.names import interface_name
 from lab.southbound.identity import port_alias
 
 VM_SIDE = "hnv0"
@@ -36,7 +36,17 @@ SYSCTLS: Mapping[str, str] = {
 
 def namespace(settings: Settings, tenant: str) -> Namespace:
     """A tenant's compartment."""
-    return Namespace(settings.namespaces / tenant)
+    return Namespace(settings.namespaces / quote(tenant))
+
+
+def standing(settings: Settings) -> set[str]:
+    """Tenants whose compartment is there.
+
+    Namespaces of connections have a sign in their names that a quoted tenant's has not.
+    """
+    if not settings.namespaces.is_dir():
+        return set()
+    return {unquote(path.name) for path in settings.namespaces.iterdir() if "+" not in path.name}
 
 
 def ensure(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network] = ()) -> None:
@@ -49,17 +59,22 @@ def ensure(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network
         OSError, NetlinkError, CalledProcessError: the kernel refuses.
     """
     space = namespace(settings, tenant.name)
-    space.ensure()
+    is_new = space.ensure()
     alias = port_alias(settings.lab, f"compartment/{tenant.rdid}")
     with IPRoute() as kernel, space.path.open() as handle:
         ensure_pair(kernel, handle.fileno(), tenant.vport, alias, VM_SIDE)
     space.run(lambda: _ensure_inside(settings, tenant, protected))
+    if not is_new:
+        space.run(lambda: nat_sessions.end_stale_sessions(_nat_of(tenant)))
+
+
+def _nat_of(tenant: Tenant) -> nat.Nat | None:
+    ends = [item.end for item in tenant.connections.values()]
+    return next((end.nat for end in ends if isinstance(end, NatEnd)), None)
 
 
 def _ensure_inside(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network]) -> None:
-    ends = [item.end for item in tenant.connections.values()]
-    behind = next((end.nat for end in ends if isinstance(end, NatEnd)), None)
-    for name, value in {**SYSCTLS, **(nat.SYSCTLS if behind else {})}.items():
+    for name, value in {**SYSCTLS, **(nat.SYSCTLS if _nat_of(tenant) else {})}.items():
         set_sysctl(name, value)
     with IPRoute() as kernel:
         ensure_link(kernel, "lo")
@@ -69,7 +84,6 @@ def _ensure_inside(settings: Settings, tenant: Tenant, protected: Collection[IPv
             set_sysctl(f"net/ipv4/conf/{VM_SIDE}/{key}", "0")
         ensure_routes(kernel, fixed_routes(tenant), {VM_SIDE})
     replace_table(compartment_ruleset(tenant, settings.tunnel_mtu, protected))
-    nat_sessions.end_stale_sessions(behind)
 
 
 def fixed_routes(tenant: Tenant) -> list[WantedRoute]:
@@ -82,7 +96,7 @@ def fixed_routes(tenant: Tenant) -> list[WantedRoute]:
     ]
 
 
-def ensure_connection_routes(settings: Settings, tenant: Tenant, connected: Mapping[str, bool]) -> None:
+def ensure_connection_routes(settings: Settings, tenant: Tenant, connected: Mapping[str, bool]) -> bool:
     """Have the static routes of the connections that are connected, and of no other.
 
     They are the "post connection routes" of the real product: a route stands while its connection does.
@@ -90,13 +104,15 @@ def ensure_connection_routes(settings: Settings, tenant: Tenant, connected: Mapp
     Parameters:
         connected: by name of the connection; those that are not among them are left alone.
 
+    Returns: whether all their devices are there; otherwise call again.
+
     Raises:
         OSError, NetlinkError: the kernel refuses.
     """
-    namespace(settings, tenant.name).run(lambda: _ensure_routes_inside(tenant, connected))
+    return namespace(settings, tenant.name).run(lambda: _ensure_routes_inside(tenant, connected))
 
 
-def _ensure_routes_inside(tenant: Tenant, connected: Mapping[str, bool]) -> None:
+def _ensure_routes_inside(tenant: Tenant, connected: Mapping[str, bool]) -> bool:
     with IPRoute() as kernel:
         # A tunnel's device is there while its charon is.
         there = [
@@ -106,9 +122,18 @@ def _ensure_routes_inside(tenant: Tenant, connected: Mapping[str, bool]) -> None
         ]
         ensure_routes(
             kernel,
-            [route for item in there if connected[item.name] for route in routes_of(tenant, item)],
+            chosen(route for item in there if connected[item.name] for route in routes_of(tenant, item)),
             {item.device for item in there},
         )
+    return len(there) == sum(item.name in connected for item in tenant.connections.values())
+
+
+def chosen(routes: Iterable[WantedRoute]) -> list[WantedRoute]:
+    """Of those that have prefix and metric in common, always the same: the kernel has room for one. Pure."""
+    found: dict[tuple[IPv4Network, int], WantedRoute] = {}
+    for route in sorted(routes, key=lambda route: route.device):
+        found.setdefault((route.prefix, route.metric), route)
+    return list(found.values())
 
 
 def routes_of(tenant: Tenant, connection: Connection) -> list[WantedRoute]:
@@ -137,5 +162,5 @@ def remove(settings: Settings, tenants: Iterable[str]) -> None:
     """Take away compartments; what is gone already is no error."""
     with IPRoute() as kernel:
         for tenant in tenants:
-            remove_links(kernel, [interface_name("v-", tenant)])
+            remove_links(kernel, [vport_name(tenant)])
             namespace(settings, tenant).remove()

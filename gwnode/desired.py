@@ -8,14 +8,15 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from gwnode.connections.wanted import (
     Connection,
+    DialInEnd,
     GreEnd,
     IpsecDefaults,
     IpsecEnd,
-    Transit,
     leg_name,
     needs_transit,
     wanted_connection,
 )
+from gwnode.transit import Transit
 from lab.errors import LabError, Problem
 from lab.model.names import interface_name
 from lab.southbound import southbound_pb2 as pb
@@ -24,6 +25,7 @@ from lab.southbound.keys import GoalState
 SHARED_PEER = "HNV-GW-001"
 NO_TRANSIT = "HNV-GW-003"
 SHARED_NAME = "HNV-GW-004"
+MALFORMED = "HNV-GW-006"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Tenant:
         mac: of that interface.
         router: distributed router of the gateway subnet.
         vm_prefixes: reached through it.
-        vip: the public address.
+        vip: the public address; None: the pool has none, as no connection of its needs one.
         connections: by name.
         bgp: as in the record; None: no BGP router.
     """
@@ -50,14 +52,21 @@ class Tenant:
     mac: str
     router: IPv4Address
     vm_prefixes: tuple[IPv4Network, ...]
-    vip: IPv4Address
+    vip: IPv4Address | None
     connections: Mapping[str, Connection]
     bgp: pb.BgpRouter | None
 
     @property
     def vport(self) -> str:
         """Interface in the default compartment: port of the virtual switch."""
-        return interface_name("v-", self.name)
+        return vport_name(self.name)
+
+    @property
+    def dial_in_pools(self) -> tuple[IPv4Network, ...]:
+        """Where its road warriors' addresses are from: a site that offers one of them would be sent what is
+        theirs."""
+        ends = (item.end for item in self.connections.values())
+        return tuple(end.server.pool for end in ends if isinstance(end, DialInEnd))
 
     @property
     def peers(self) -> tuple[IPv4Address, ...]:
@@ -67,6 +76,11 @@ class Tenant:
             *(end.peer for end in ends if isinstance(end, IpsecEnd)),
             *(end.remote for end in ends if isinstance(end, GreEnd)),
         )
+
+
+def vport_name(tenant: str) -> str:
+    """The port of a tenant's compartment."""
+    return interface_name("v-", tenant)
 
 
 def tenants(
@@ -86,7 +100,7 @@ def tenants(
     records = {key: record.compartment for key, record in goal.items() if record.HasField("compartment")}
     problems = [*_shared_names(records), *_shared_peers(records)]
     legs = [
-        leg_name(item.tenant, connection.name)
+        leg_name(item.tenant, connection.name, str(connection.WhichOneof("kind")))
         for item in records.values()
         for connection in item.connections
         if needs_transit(connection)
@@ -125,11 +139,17 @@ def _tenant(key: str, item: pb.Compartment, transits: Mapping[str, Transit], ips
     connections: dict[str, Connection] = {}
     problems: list[Problem] = []
     for connection in item.connections:
-        transit = transits.get(leg_name(item.tenant, connection.name))
+        leg = leg_name(item.tenant, connection.name, str(connection.WhichOneof("kind")))
         try:
-            connections[connection.name] = wanted_connection(key, item, connection, transit, ipsec)
+            connections[connection.name] = wanted_connection(key, item, connection, transits.get(leg), ipsec)
         except LabError as error:
             problems += error.problems
+        except ValueError as error:
+            problems.append(Problem(MALFORMED, f"connection {connection.name}: {error}", place=key))
+    devices = [item.device for item in connections.values()]
+    if len(item.connections) != len(set(devices)) and not problems:
+        message = f"two connections of {item.tenant} would have one name: {', '.join(sorted(devices))}"
+        problems.append(Problem(SHARED_NAME, message, place=key, hint="call one of them otherwise"))
     if problems:
         raise LabError(problems)
     return Tenant(
@@ -140,7 +160,7 @@ def _tenant(key: str, item: pb.Compartment, transits: Mapping[str, Transit], ips
         mac=item.mac,
         router=IPv4Address(item.router_address),
         vm_prefixes=tuple(IPv4Network(prefix) for prefix in item.vm_prefixes),
-        vip=IPv4Address(item.vip),
+        vip=IPv4Address(item.vip) if item.vip else None,
         connections=connections,
         bgp=item.bgp if item.HasField("bgp") else None,
     )
@@ -164,9 +184,11 @@ def _shared_peers(records: Mapping[str, pb.Compartment]) -> list[Problem]:
 
 
 def _shared_names(records: Mapping[str, pb.Compartment]) -> list[Problem]:
+    """Names, and what is made of them: interfaces have room for a few letters and a hash."""
     owners: dict[str, str] = {}
     return [
-        Problem(SHARED_NAME, f"two compartments are called {item.tenant}", place=key)
+        Problem(SHARED_NAME, f"two compartments would have the port {port}", place=key, hint="rename one")
         for key, item in records.items()
-        if owners.setdefault(item.tenant, key) != key
+        for port in [vport_name(item.tenant)]
+        if owners.setdefault(port, key) != key
     ]

@@ -67,7 +67,8 @@ def ensure_link(kernel: IPRoute, name: str, *, no_arp: bool = False, **wanted: A
     Parameters:
         no_arp: the interface resolves no addresses: whatever is sent goes to the one that is there.
     """
-    link = next(iter(kernel.get_links(ifname=name)))
+    # By name: a dump would be searched here, and takes the longer the more tenants there are.
+    link = next(iter(kernel.link("get", ifname=name)))
     changes = {key: value for key, value in wanted.items() if link.get(key) != value}
     flags = _IFF_UP | (_IFF_NOARP if no_arp else 0)
     if link["flags"] & flags != flags:
@@ -123,10 +124,17 @@ def ensure_routes(
                     route.get("priority") or 0,
                 )
             )
-    for item in there - set(wanted):
-        kernel.route("del", table=table, **_route(item, names))
-    for item in set(wanted) - there:
-        kernel.route("replace", table=table, **_route(item, names))
+    changes = [("del", item) for item in there - set(wanted)]
+    changes += [("replace", item) for item in set(wanted) - there]
+    refused: list[NetlinkError] = []
+    for what, item in changes:
+        try:
+            kernel.route(what, table=table, **_route(item, names))
+        except NetlinkError as error:
+            # One that cannot be must not keep the others away.
+            refused.append(error)
+    if refused:
+        raise refused[0]
 
 
 def _route(item: WantedRoute, indexes: Mapping[str, int]) -> dict[str, Any]:

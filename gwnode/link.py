@@ -16,7 +16,7 @@ from gwnode.nft import Json, field, match, meta, rule
 from lab.errors import LabError, Problem
 from lab.southbound import southbound_pb2 as pb
 
-BAD_LINK = "HNV-GW-006"
+BAD_LINK = "HNV-GW-007"
 NO_WAY_BACK = "the other VM network has no link back on this gateway"
 """What is said of a link that only one side wants."""
 
@@ -50,7 +50,7 @@ def link_end(place: str, compartment: pb.Compartment, item: pb.Connection) -> Li
         place: key of the record, for refusals.
 
     Raises:
-        LabError: it leads to its own VM network, or the two overlap (HNV-GW-006).
+        LabError: it leads to its own VM network, or the two overlap (HNV-GW-007).
     """
     inside = [IPv4Network(prefix) for prefix in compartment.vm_prefixes]
     end = LinkEnd(

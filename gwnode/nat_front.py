@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from gwnode.nat import disjoint
 from gwnode.nft import Json, chain, concatenation, field, match, meta, named_set, prefix_set, rule
+from gwnode.transit import Transit
 from lab.errors import Problem
 
 SHARED_ADDRESS = "HNV-GW-026"
@@ -42,23 +43,13 @@ class Leg:
         tenant: name.
         device: its end of the veth pair.
         public: the tenant's public address.
-        network: /31 of the pair; the first address is here, the second in the compartment.
+        transit: of the pair; its other end is in the compartment.
     """
 
     tenant: str
     device: str
     public: IPv4Address
-    network: IPv4Network
-
-    @property
-    def outer(self) -> IPv4Address:
-        """Address in the default compartment: the compartment's next hop."""
-        return self.network[0]
-
-    @property
-    def inner(self) -> IPv4Address:
-        """Address in the tenant's compartment."""
-        return self.network[1]
+    transit: Transit
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +84,7 @@ def leg_routes(legs: Collection[Leg], front_end: str, router: IPv4Address) -> li
     if not legs:
         return []
     return [
-        *(PublicRoute(IPv4Network(leg.public), leg.device, leg.inner) for leg in legs),
+        *(PublicRoute(IPv4Network(leg.public), leg.device, leg.transit.inner) for leg in legs),
         PublicRoute(IPv4Network("0.0.0.0/0"), front_end, router, TABLE),
     ]
 

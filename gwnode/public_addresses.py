@@ -27,7 +27,7 @@ _NOWHERE = "lo"
 def nat_legs(tenants: Iterable[Tenant]) -> list[nat_front.Leg]:
     """The NAT connections, as the default compartment sees them. Pure."""
     return [
-        nat_front.Leg(tenant.name, item.leg, item.end.public, item.end.transit.network)
+        nat_front.Leg(tenant.name, item.leg, item.end.public, item.end.transit)
         for tenant in tenants
         for item in tenant.connections.values()
         if isinstance(item.end, NatEnd)
@@ -104,5 +104,6 @@ def _ensure_proxies(front_end: str, wanted: Collection[IPv4Address]) -> None:
     there = {IPv4Address(item["dst"]) for item in shown if "." in item["dst"]}
     changes = [("del", address) for address in there - set(wanted)]
     changes += [("add", address) for address in set(wanted) - there]
-    for what, address in changes:
-        run_tool(["ip", "neighbour", what, "proxy", str(address), "dev", front_end])
+    if changes:
+        lines = [f"neighbour {what} proxy {address} dev {front_end}" for what, address in changes]
+        run_tool(["ip", "-batch", "-"], "\n".join(lines))

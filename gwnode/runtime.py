@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -29,6 +30,8 @@ from lab.southbound import southbound_pb2 as pb
 log = logging.getLogger(__name__)
 
 BIRD = "bird-"
+BIRD_AWAY_S = 20
+"""So long it is believed what it said while it does not answer: the kernel keeps its routes meanwhile."""
 
 
 def router_files(settings: Settings, tenant: str) -> RouterFiles:
@@ -83,7 +86,6 @@ class Runtime:
         supervisor: where the daemons are supervised.
         backend: who encrypts ESP.
         tenant: as desired.
-        networks: the hoster's own.
         changed: called, from any thread, when an observation has changed.
     """
 
@@ -93,7 +95,6 @@ class Runtime:
         supervisor: Supervisor,
         backend: EspBackend,
         tenant: Tenant,
-        networks: Networks,
         changed: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -103,15 +104,21 @@ class Runtime:
         self._files = router_files(settings, tenant.name)
         self._router = Router(self._files)
         self._lock = threading.Lock()
-        self._routed: Mapping[str, bool] | None = None
+        self._routed: Mapping[str, tuple[bool, int]] | None = None
         self._tenant = tenant
+        self._applied: tuple[Tenant, Networks] | None = None
         self._connections: dict[str, IpsecRuntime | StatelessRuntime] = {}
         self._sessions: tuple[Session, ...] | None = None
         self._routes: tuple[Learned, ...] | None = None
+        self._bird_seen_s = time.monotonic()
         self._stop = threading.Event()
-        self.apply(tenant, networks)
         self._watcher = threading.Thread(target=self._watch_bird, name=f"{tenant.name}-bird", daemon=True)
         self._watcher.start()
+
+    @property
+    def tenant(self) -> Tenant:
+        """As it was desired last."""
+        return self._tenant
 
     @property
     def observation(self) -> Observation:
@@ -126,14 +133,16 @@ class Runtime:
         Raises:
             OSError, NetlinkError, CalledProcessError, BirdError: something could not be done.
         """
+        self._applied = None
         compartments.ensure(self._settings, tenant, networks.hidden)
         self._tenant = tenant
-        for name in self._connections.keys() - tenant.connections.keys():
-            self._connections.pop(name).stop()
+        for leg in self._connections.keys() - {item.leg for item in tenant.connections.values()}:
+            self._connections.pop(leg).stop(gone=True)
         for connection in tenant.connections.values():
             self._apply_connection(tenant, connection)
         self._apply_bird(tenant, networks)
         self.look_again()
+        self._applied = tenant, networks
 
     def look_again(self) -> None:
         """Routes and rates follow the connections as they are now: a link is made after both of its sides."""
@@ -141,11 +150,19 @@ class Runtime:
             self._routed = None
         self._ensure_routes()
 
-    def stop(self) -> None:
-        """End the watchers; the daemons go on."""
+    def has_applied(self, tenant: Tenant, networks: Networks) -> bool:
+        """Whether exactly this was applied last, to its end."""
+        return self._applied == (tenant, networks)
+
+    def stop(self, *, gone: bool = False) -> None:
+        """End the watchers; the daemons go on.
+
+        Parameters:
+            gone: the daemons are about to be taken away.
+        """
         self._stop.set()
         for runtime in self._connections.values():
-            runtime.stop()
+            runtime.stop(gone=gone)
         self._watcher.join()
 
     def _apply_connection(self, tenant: Tenant, connection: Connection) -> None:
@@ -153,20 +170,20 @@ class Runtime:
         linked = isinstance(connection.end, LinkEnd)
         if not linked:
             legs.ensure(self._settings, tenant.rdid, connection, compartment)
-        runtime = self._connections.get(connection.name)
+        runtime = self._connections.get(connection.leg)
         if runtime is not None:
             runtime.apply(connection)
         elif connection.has_charon:
-            self._connections[connection.name] = IpsecRuntime(
+            self._connections[connection.leg] = IpsecRuntime(
                 self._settings, self._supervisor, self._backend, compartment, connection, self._on_look
             )
         else:
             missing = NO_WAY_BACK if linked else INTERFACE_GONE
-            self._connections[connection.name] = StatelessRuntime(compartment, connection, missing)
+            self._connections[connection.leg] = StatelessRuntime(compartment, connection, missing)
 
     def _states(self) -> dict[str, pb.ConnectionState]:
-        looked = {name: item.report(self._tenant.rdid) for name, item in list(self._connections.items())}
-        return {name: state for name, state in looked.items() if state is not None}
+        looked = [item.report(self._tenant.rdid) for item in list(self._connections.values())]
+        return {state.name: state for state in looked if state is not None}
 
     def _on_look(self, changed: bool) -> None:
         self._ensure_routes()
@@ -174,23 +191,36 @@ class Runtime:
             self._changed()
 
     def _ensure_routes(self) -> None:
-        """Static routes of exactly the connections that are up; tried again at the next look if refused.
+        """Static routes of the connections that are up, or are called by who goes there.
 
-        What has not been looked at yet may be up: an agent that starts leaves its routes alone.
+        Tried again at the next look if refused. What has not been looked at yet may be up: an agent that
+        starts leaves its routes alone. A new device has lost its routes, whatever the state says.
         """
-        connected = {name: state.state == Phase.CONNECTED for name, state in self._states().items()}
+        wanted = self._tenant.connections
+        standing = {
+            name: (
+                state.state == Phase.CONNECTED or (name in wanted and wanted[name].on_demand),
+                self._generation_of(wanted.get(name)),
+            )
+            for name, state in self._states().items()
+        }
         with self._lock:
-            if connected == self._routed:
+            if standing == self._routed:
                 return
+            connected = {name: stands for name, (stands, _) in standing.items()}
             try:
-                compartments.ensure_connection_routes(self._settings, self._tenant, connected)
+                whole = compartments.ensure_connection_routes(self._settings, self._tenant, connected)
                 compartments.ensure_rates(self._settings, self._tenant)
             except KERNEL_REFUSALS as error:
                 log.warning(
                     "%s: routes or rates of the connections not set yet: %s", self._tenant.name, error
                 )
             else:
-                self._routed = connected
+                self._routed = standing if whole else None
+
+    def _generation_of(self, connection: Connection | None) -> int:
+        runtime = self._connections.get(connection.leg) if connection else None
+        return runtime.generation if runtime else 0
 
     def _apply_bird(self, tenant: Tenant, networks: Networks) -> None:
         if tenant.bgp is None:
@@ -206,9 +236,14 @@ class Runtime:
 
     def _watch_bird(self) -> None:
         while not self._stop.wait(self._settings.poll_s):
+            self._ensure_routes()
             observed = Observed()
             if self._tenant.bgp is not None:
                 observed = self._router.look()
+                if observed.answered:
+                    self._bird_seen_s = time.monotonic()
+                elif time.monotonic() - self._bird_seen_s < BIRD_AWAY_S:
+                    continue
             before = (self._sessions, self._routes)
             self._sessions = observed.sessions
             self._routes = tuple(sorted(learned(observed.routes), key=repr))

@@ -17,6 +17,8 @@ MARTIANS = tuple(
     IPv4Network(prefix) for prefix in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 )
 """Prefixes that no router may offer (RFC 6890)."""
+SHORTEST = 8
+"""Nobody is assigned more than a /8; two halves of everything would be a default route by another name."""
 
 
 OFFERED = "offered"
@@ -98,7 +100,12 @@ def render(config: RouterConfig) -> str:
     Raises:
         ValueError: a policy holds what BIRD would not understand.
     """
-    refused = ",\n    ".join(f"{prefix}+" for prefix in sorted({*config.refused, *MARTIANS}))
+    refused = ",\n    ".join(
+        (
+            f"0.0.0.0/0{{1,{SHORTEST - 1}}}",
+            *(f"{prefix}+" for prefix in sorted({*config.refused, *MARTIANS})),
+        )
+    )
     networks = "".join(f"  route {network} unreachable;\n" for network in config.networks)
     peers = "\n".join(_peer(config, peer) for peer in config.peers)
     return f"""\

@@ -16,7 +16,7 @@ from gwnode.bgp.control import BirdError, configure, hear_again, observe
 from gwnode.bgp.dampening import Dampening, History, Parameters
 from gwnode.bgp.flaps import FlapLog, Withdrawals
 from gwnode.bgp.routes import Route
-from gwnode.bgp.sessions import Session
+from gwnode.bgp.sessions import Connectivity, Session
 from gwnode.desired import Tenant
 from gwnode.files import write_if_changed
 from lab.errors import LabError, Problem
@@ -25,6 +25,8 @@ from lab.southbound import southbound_pb2 as pb
 log = logging.getLogger(__name__)
 
 MALFORMED = "HNV-BGP-001"
+SHOWN_PREFIXES = 3
+"""So many a state names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,12 @@ class Observed:
     Attributes:
         sessions: with its peers.
         routes: of its table.
+        answered: False: BIRD is away, and this says nothing.
     """
 
     sessions: tuple[Session, ...] = ()
     routes: tuple[Route, ...] = ()
+    answered: bool = True
 
 
 class Router:
@@ -72,6 +76,7 @@ class Router:
         self._now_s = now_s
         self._lock = threading.Lock()
         self._config: RouterConfig | None = None
+        self._configured = False
         self._aggregates: tuple[pb.BgpAggregate, ...] = ()
         self._dampening: Dampening | None = None
         self._log = FlapLog(files.flaps)
@@ -111,7 +116,8 @@ class Router:
                             hear_again(self.files.socket, session)
                 except (OSError, BirdError) as error:
                     log.warning("%s: not followed: %s", self.files.config.name, error)
-            return observed
+            sessions = tuple(explained(session, observed.routes) for session in observed.sessions)
+            return replace(observed, sessions=sessions)
 
     def damped(self) -> dict[str, dict[str, History]]:
         """Prefixes that are suppressed, by BIRD's name of the session."""
@@ -123,7 +129,7 @@ class Router:
             sessions, routes = observe(self.files.socket)
         except (OSError, BirdError) as error:
             log.info("%s: BIRD does not answer: %s", self.files.socket.name, error)
-            return Observed()
+            return Observed(answered=False)
         # A BIRD that does not answer takes nothing back of what it said before.
         self._routes = tuple(routes)
         return Observed(tuple(sessions), self._routes)
@@ -143,8 +149,11 @@ class Router:
     def _write(self) -> None:
         assert self._config is not None
         config = replace(self._config, aggregates=self._standing(), damped=self._suppressed())
-        if write_if_changed(self.files.config, render(config)):
+        if write_if_changed(self.files.config, render(config)) or not self._configured:
+            # Who wrote the file before may have ended before BIRD read it.
+            self._configured = False
             configure(self.files.socket)
+            self._configured = True
 
     def _standing(self) -> dict[IPv4Network, tuple[int, ...]]:
         assert self._config is not None
@@ -168,6 +177,23 @@ class Router:
         }
 
 
+def explained(session: Session, routes: Iterable[Route]) -> Session:
+    """A session that stands, with what of its peer's is not taken as its last error. Pure.
+
+    Without it, a peer that is held back would look like any other.
+    """
+    if session.status is not Connectivity.CONNECTED:
+        return session
+    damped = sorted(route.prefix for route in routes if route.damped and route.protocol == session.protocol)
+    causes = []
+    if session.blocked:
+        causes.append(f"the peer offers more than {session.limit} prefixes: the others are not taken")
+    if damped:
+        shown = ", ".join(damped[:SHOWN_PREFIXES]) + (", ..." if len(damped) > SHOWN_PREFIXES else "")
+        causes.append(f"damped, because they flap: {shown}")
+    return replace(session, last_error="; ".join(causes))
+
+
 def router_config(
     tenant: Tenant, router: pb.BgpRouter, protected: Iterable[IPv4Network], max_prefixes: int
 ) -> RouterConfig:
@@ -187,6 +213,7 @@ def router_config(
                 *tenant.vm_prefixes,
                 tenant.address.network,
                 *(IPv4Network(peer) for peer in tenant.peers),
+                *tenant.dial_in_pools,
                 *protected,
             ),
             peers=tuple(router.peers),

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from gwnode.connections.demand import DemandWatcher
 from gwnode.connections.legs import FRONT_SIDE, unit_namespace
 from gwnode.connections.wanted import Connection, DialInEnd, IpsecEnd
 from gwnode.dial_in import HALF_OPEN_S, PLUGINS, connection_state
@@ -21,7 +24,9 @@ from gwnode.kernel import KERNEL_REFUSALS, ensure_link
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.services import Service, Supervisor
 from gwnode.settings import Settings
+from lab.ipsec.accounting import Accounting
 from lab.ipsec.charon import Charon
+from lab.ipsec.clients import ClientState
 from lab.ipsec.device import ensure_device
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.handover import hand_over
@@ -32,6 +37,8 @@ from lab.southbound import southbound_pb2 as pb
 log = logging.getLogger(__name__)
 
 CHARON = "charon-"
+INTERIM_S = 300
+"""Between two accounting records of a caller who stays connected, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +90,20 @@ class IpsecRuntime:
         self._files = CharonFiles.of(settings, connection.unit)
         self._charon = Charon(self._files.vici, self._files.log)
         self._looked = looked
+        self._accounting = Accounting(INTERIM_S)
         self._device_ready = False
+        self._generation = 0
         self._was_seen = False
+        self._demand: DemandWatcher | None = None
         self._stop = threading.Event()
         self.apply(connection)
         self._watcher = threading.Thread(target=self._watch, name=connection.unit, daemon=True)
         self._watcher.start()
+
+    @property
+    def generation(self) -> int:
+        """Counts the devices that charon has made: each comes without routes."""
+        return self._generation
 
     def report(self, rdid: str) -> pb.ConnectionState | None:
         """What is known now; None: charon has not been looked at yet. Never blocks.
@@ -112,10 +127,13 @@ class IpsecRuntime:
         """
         end = _charons(connection)
         self._connection = connection
-        write_if_changed(self._files.config, render(self._charon_config(end)))
+        if write_if_changed(self._files.config, render(self._charon_config(end))):
+            # What is new there, retransmission times above all, holds for IKE_SAs to come.
+            self._charon.reload()
         command = ("env", f"STRONGSWAN_CONF={self._files.config}", "charon-systemd")
         enter = ("nsenter", f"--net={self._unit.path}")
         self._supervisor.ensure(Service(CHARON + connection.unit, (*enter, *command)))
+        self._follow_demand(connection.on_demand)
         self._charon.apply({connection.name: end.tunnel if isinstance(end, IpsecEnd) else end.server})
 
     def _charon_config(self, end: IpsecEnd | DialInEnd) -> CharonConfig:
@@ -130,13 +148,31 @@ class IpsecRuntime:
             config = replace(config, plugins=PLUGINS, half_open_s=HALF_OPEN_S)
         return config
 
-    def stop(self) -> None:
-        """End the watcher; charon goes on."""
+    def stop(self, *, gone: bool = False) -> None:
+        """End the watchers; charon goes on.
+
+        Parameters:
+            gone: charon is about to be taken away, and with it whoever is connected.
+        """
         self._stop.set()
         self._watcher.join()
+        self._follow_demand(False)
+        if gone:
+            self._account({})
 
     def _watch(self) -> None:
         self._charon.watch(self._stop, self._on_attach, self._on_look)
+
+    def _follow_demand(self, wanted: bool) -> None:
+        """Whether the connection is called by what is sent into its device."""
+        if wanted and self._demand is None:
+            name = self._connection.name
+            self._demand = DemandWatcher(
+                self._compartment, self._connection.device, lambda: self._charon.dial(name)
+            )
+        elif not wanted and self._demand is not None:
+            self._demand.stop()
+            self._demand = None
 
     def _on_attach(self) -> None:
         """charon is new, and so may be its device: it must have gone before a CHILD_SA comes."""
@@ -146,8 +182,15 @@ class IpsecRuntime:
     def _on_look(self, changed: bool) -> None:
         if not self._device_ready:
             self._ensure_device()
+        serving = self._charon.servers.get(self._connection.name)
+        self._account(serving.clients if serving else {})
         first, self._was_seen = not self._was_seen, True
         self._looked(changed or first)
+
+    def _account(self, clients: Mapping[str, ClientState]) -> None:
+        """Who calls a dial-in server, and has gone: a line of the log for each record (RFC 2866)."""
+        for event in self._accounting.update(clients, time.time()):
+            log.info("%s %s", self._connection.unit, event.line())
 
     def _ensure_device(self) -> None:
         """The plaintext device in the compartment; tried again at the next look if the kernel refuses."""
@@ -155,6 +198,7 @@ class IpsecRuntime:
             with self._compartment.path.open() as target:
                 self._unit.run(lambda: self._hand_over(target.fileno()))
             self._device_ready = self._compartment.run(self._set_up)
+            self._generation += self._device_ready
         except KERNEL_REFUSALS as error:
             log.warning("%s: no device yet: %s", self._connection.unit, error)
 
@@ -177,9 +221,12 @@ class IpsecRuntime:
         with IPRoute() as kernel:
             if not kernel.link_lookup(ifname=name):
                 return False
+            for key in ("rp_filter", "send_redirects"):
+                set_sysctl(f"net/ipv4/conf/{name}/{key}", "0")
+            # Before it is up: its own router solicitations must not call anybody.
+            with suppress(FileNotFoundError):  # a kernel without IPv6
+                set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")
             ensure_link(kernel, name, mtu=self._settings.tunnel_mtu)
-        for key in ("rp_filter", "send_redirects"):
-            set_sysctl(f"net/ipv4/conf/{name}/{key}", "0")
         return True
 
 

@@ -6,9 +6,10 @@ alias of a leg says whose it is, so that an agent that starts finds all that sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
+from socket import AF_INET
 
 from pyroute2 import IPRoute
 
@@ -20,7 +21,6 @@ from gwnode.connections.wanted import (
     ForwardingEnd,
     GreEnd,
     IpsecEnd,
-    Transit,
     unit_name,
 )
 from gwnode.kernel import (
@@ -35,6 +35,7 @@ from gwnode.kernel import (
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.nft import replace_table
 from gwnode.settings import Settings
+from gwnode.transit import Transit
 from lab.ipsec.handover import selector_addresses
 
 FRONT_SIDE = "fe0"
@@ -79,21 +80,24 @@ def standing(settings: Settings) -> list[Standing]:
     prefix = _mark_prefix(settings)
     found = []
     with IPRoute() as kernel:
+        transits = _transits(settings, kernel)
         for link in kernel.get_links():
             alias = link.get("ifalias") or ""
             if alias.startswith(prefix):
                 rdid, tenant, name = alias.removeprefix(prefix).split("/", 2)
-                transit = _transit(settings, kernel, int(link["index"]))
+                transit = transits.get(int(link["index"]))
                 found.append(Standing(str(link.get("ifname")), rdid, tenant, name, transit))
     return found
 
 
-def _transit(settings: Settings, kernel: IPRoute, index: int) -> Transit | None:
-    for address in kernel.get_addr(index=index, family=2):
+def _transits(settings: Settings, kernel: IPRoute) -> dict[int, Transit]:
+    """By index of the leg; one dump for all."""
+    found = {}
+    for address in kernel.get_addr(family=AF_INET):
         network = IPv4Interface(f"{address.get('address')}/{address['prefixlen']}").network
         if network.subnet_of(settings.transit):
-            return Transit(network)
-    return None
+            found[int(address["index"])] = Transit(network)
+    return found
 
 
 def unit_namespace(settings: Settings, unit: str) -> Namespace:
@@ -157,9 +161,14 @@ def _ensure_device(connection: Connection) -> None:
         set_sysctl(f"net/ipv4/conf/{connection.device}/{key}", "0")
 
 
-def remove(settings: Settings, legs: Iterable[Standing]) -> None:
-    """Take legs away, and with each what it leads to; what is gone already is no error."""
+def remove(settings: Settings, legs: Iterable[Standing], kept: Collection[str]) -> None:
+    """Take legs away, and with each what it leads to; what is gone already is no error.
+
+    Parameters:
+        kept: units whose namespaces are another leg's by now.
+    """
     with IPRoute() as kernel:
         for leg in legs:
             remove_links(kernel, [leg.interface])
-            unit_namespace(settings, leg.unit).remove()
+            if leg.unit not in kept:
+                unit_namespace(settings, leg.unit).remove()

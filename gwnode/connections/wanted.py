@@ -13,12 +13,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from urllib.parse import quote
 
 from gwnode.dial_in import server
 from gwnode.link import LinkEnd, link_end
 from gwnode.nat import Nat, nat
+from gwnode.transit import Transit
 from lab.errors import LabError, Problem
 from lab.ipsec.dial_in import DialInServer
+from lab.ipsec.dialling import RETRY_S, Calls
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.proposals import Transforms, proposals
 from lab.ipsec.strongswan import Timers
@@ -32,23 +35,6 @@ GRE_MTU = 1472
 """Bytes: 1500 of the front end less IPv4 and GRE with a key."""
 XFRM_IF_ID = 1
 """Of the connection's device, where the kernel encrypts; unique in charon's own namespace only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transit:
-    """The /31 between the default compartment and what a leg leads to (RFC 3021)."""
-
-    network: IPv4Network
-
-    @property
-    def outer(self) -> IPv4Address:
-        """Address of the leg."""
-        return self.network[0]
-
-    @property
-    def inner(self) -> IPv4Address:
-        """Address of the other end."""
-        return self.network[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +124,15 @@ class DialInEnd:
 
 End = IpsecEnd | GreEnd | ForwardingEnd | NatEnd | DialInEnd | LinkEnd
 
+KINDS: Mapping[type[End], str] = {
+    IpsecEnd: "ipsec",
+    GreEnd: "gre",
+    ForwardingEnd: "forwarding",
+    NatEnd: "nat",
+    DialInEnd: "dial_in",
+    LinkEnd: "link",
+}
+"""The kinds as the records call them."""
 DEVICE_PREFIXES: Mapping[type[End], str] = {
     IpsecEnd: "ipsec-",
     GreEnd: "gre-",
@@ -188,7 +183,7 @@ class Connection:
     @property
     def leg(self) -> str:
         """Its interface in the default compartment; a link has none."""
-        return leg_name(self.tenant, self.name)
+        return leg_name(self.tenant, self.name, KINDS[type(self.end)])
 
     @property
     def mac(self) -> str:
@@ -206,6 +201,11 @@ class Connection:
         return None if isinstance(self.end, GreEnd | ForwardingEnd | LinkEnd) else self.end.transit
 
     @property
+    def on_demand(self) -> bool:
+        """Whether the first packet for one of its routes has it called: so its routes stand always."""
+        return isinstance(self.end, IpsecEnd) and self.end.tunnel.on_demand
+
+    @property
     def has_charon(self) -> bool:
         """Whether a charon in a namespace of its own makes plaintext for it."""
         return isinstance(self.end, IpsecEnd | DialInEnd)
@@ -216,14 +216,18 @@ def device_name(kind: type[End], name: str) -> str:
     return interface_name(DEVICE_PREFIXES[kind], name)
 
 
-def leg_name(tenant: str, name: str) -> str:
-    """The leg of a connection. Many tenants call theirs the same: half of the name is a hash."""
-    return f"c-{tenant[:4]}-{hashlib.sha256(f'{tenant}/{name}'.encode()).hexdigest()[:8]}"
+def leg_name(tenant: str, name: str, kind: str) -> str:
+    """The leg of a connection. Many tenants call theirs the same: half of the name is a hash.
+
+    One that becomes of another kind is another one: its leg leads elsewhere.
+    """
+    hashed = hashlib.sha256(f"{tenant}/{name}/{kind}".encode()).hexdigest()[:8]
+    return f"c-{quote(tenant)[:4]}-{hashed}"
 
 
 def unit_name(tenant: str, name: str) -> str:
-    """No resource id holds the sign between them."""
-    return f"{tenant}+{name}"
+    """Quoted, neither of the two holds the sign between them."""
+    return f"{quote(tenant)}+{quote(name)}"
 
 
 def needs_transit(item: pb.Connection) -> bool:
@@ -251,8 +255,13 @@ def wanted_connection(
         LabError: this gateway cannot do it.
     """
     end = _end(place, compartment, item, transit, ipsec)
+    in_network = isinstance(end, ForwardingEnd)
     ways = [
-        Way(IPv4Network(route.prefix), route.metric, IPv4Address(route.next_hop) if route.next_hop else None)
+        Way(
+            IPv4Network(route.prefix),
+            route.metric,
+            IPv4Address(route.next_hop) if route.next_hop and in_network else None,
+        )
         for route in item.routes
     ]
     if isinstance(end, NatEnd):
@@ -312,6 +321,7 @@ def _tunnel(place: str, vip: str, item: pb.Connection, transit: Transit, node: I
     Identities are the public addresses, as the real product's are.
     """
     ipsec = item.ipsec
+    calls = Calls(ipsec.tries, ipsec.retry_interval_s or RETRY_S)
     words = proposals(
         Transforms(
             encryption=ipsec.main_mode.encryption,
@@ -334,6 +344,8 @@ def _tunnel(place: str, vip: str, item: pb.Connection, transit: Transit, node: I
         esp_proposals=(words.esp,),
         backend=node.backend,
         initiator=ipsec.initiator,
+        on_demand=ipsec.on_demand,
+        calls=calls if ipsec.on_demand or ipsec.tries or ipsec.retry_interval_s else None,
         dpd_delay_s=node.timers.dpd_delay_s,
         if_id=XFRM_IF_ID if node.backend is EspBackend.KERNEL else 0,
         ike_life_s=ipsec.main_mode.sa_life_time_s,

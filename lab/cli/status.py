@@ -1,4 +1,4 @@
-"""`hnvlab status [LAB]`: the nodes of a lab, its connections, and what is missing."""
+"""`hnvlab status [LAB]`: the nodes of a lab, its connections, who has called, and what is missing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     import docker
 
     from lab.engine.observe import StandingNode
+
+
+CALLER = {
+    "TENANT": "tenant",
+    "CALLER": "user",
+    "ADDRESS": "address",
+    "FROM": "source",
+    "SINCE": "since",
+    "BYTES IN": "bytes_in",
+    "BYTES OUT": "bytes_out",
+}
+"""Headings of the table of road warriors, and what stands below each."""
 
 
 def status(name: options.LabArgument = None, as_json: options.Json = False) -> ExitCode:
@@ -48,12 +60,20 @@ def status(name: options.LabArgument = None, as_json: options.Json = False) -> E
             ("TENANT", "WHAT", "NAME", "STATE", "REASON"),
             [(i["tenant"], i["what"], i["name"], i["state"], i["error"]) for i in seen["links"]],
         )
+    if seen["callers"]:
+        output.text("")
+        output.table(tuple(CALLER), [_caller(item) for item in seen["callers"]])
     if seen["api"]:
         output.text("")
         output.table(("API", "CERTIFICATE", "TOKEN"), [tuple(seen["api"].values())])
     for problem in seen["problems"]:
         output.note(f"warning: {problem['message']}")
     return ExitCode.OK if healthy else ExitCode.FAILED
+
+
+def _caller(caller: Mapping[str, object]) -> tuple[str, ...]:
+    """A row of the table of road warriors."""
+    return tuple(str(caller[key]) for key in CALLER.values())
 
 
 def _with_absent(standing: Iterable[StandingNode], lab: str) -> list[StandingNode]:
@@ -100,6 +120,7 @@ def _controller_view(client: docker.DockerClient, lab: str) -> dict[str, Any]:
             agents = [asdict(item) for item in api.node_states().values()]
             links = [{"what": "connection", **asdict(item)} for item in api.connection_states()]
             links += [{"what": "BGP peer", **asdict(item)} for item in api.peer_states()]
+            callers = [asdict(item) for item in api.vpn_clients()]
     except LabError as error:
         problems: tuple[Problem, ...] = error.problems
         return {
@@ -107,7 +128,9 @@ def _controller_view(client: docker.DockerClient, lab: str) -> dict[str, Any]:
             "api": where,
             "agents": [],
             "links": [],
+            "callers": [],
             "problems": [item.to_json() for item in problems],
         }
     healthy = all(a["status"] == "Success" for a in agents) and all(i["state"] == "Connected" for i in links)
-    return {"healthy": healthy, "api": where, "agents": agents, "links": links, "problems": []}
+    found = {"agents": agents, "links": links, "callers": callers}
+    return {"healthy": healthy, "api": where, **found, "problems": []}

@@ -30,8 +30,10 @@ from lab.controller.inventory import (
     PROVIDER_ADDRESS,
     Inventory,
 )
+from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import LogicalNetwork, LogicalSubnet, Server
 from lab.controller.models_tenant import NetworkInterface, VirtualGateway
+from lab.controller.models_vpn import VpnConfiguration
 from lab.controller.placement import Candidate, active, best_fit
 from lab.controller.shapes import Resource
 
@@ -232,11 +234,11 @@ def gre_vips(inventory: Inventory, pool_ref: str) -> Iterator[str]:
 
 
 def demand_kbps(gateway: VirtualGateway) -> int:
-    """Bandwidth of a tenant's connections, inbound and outbound together."""
-    return sum(
-        c.properties.outbound_kilo_bits_per_second + c.properties.inbound_kilo_bits_per_second
-        for c in gateway.network_connections
-    )
+    """Bandwidth of a tenant's connections and remote access, inbound and outbound together."""
+    vpn = gateway.vpn_configuration
+    rated: list[NetworkConnection | VpnConfiguration] = [c.properties for c in gateway.network_connections]
+    rated += [vpn] if vpn else []
+    return sum(item.outbound_kilo_bits_per_second + item.inbound_kilo_bits_per_second for item in rated)
 
 
 def _pool_key(ref: str) -> str:

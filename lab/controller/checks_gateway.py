@@ -16,6 +16,7 @@ from lab.controller.models_fabric import GatewayPool, LogicalSubnet
 from lab.controller.models_tenant import VirtualGateway
 from lab.controller.refusals import Complaint, invalid
 from lab.controller.shapes import Resource
+from lab.controller.vpn import check_vpn
 from lab.errors import LabError
 from lab.ipsec.proposals import Transforms, proposals
 
@@ -54,6 +55,7 @@ def virtual_gateway(
         if isinstance(child.properties, NetworkConnection):
             yield from _pool(at, child.properties, gateway, inventory)
             yield from _KINDS[child.properties.connection_type](at, child.properties, gateway, inventory)
+    yield from check_vpn(path, gateway, inventory)
     yield from bgp(path, resource, inventory)
 
 

@@ -15,6 +15,7 @@ from lab.controller.inventory import Inventory
 from lab.controller.models_tenant import NetworkInterface, VirtualNetwork
 from lab.controller.refusals import Complaint, in_use, invalid
 from lab.controller.shapes import Resource, mac_text
+from lab.controller.vpn import check_subnets
 
 Network = IPv4Network | IPv6Network
 SMALLEST_SUBNET = {4: 30, 6: 126}
@@ -46,6 +47,7 @@ def virtual_network(
         yield from _left_behind(at, network, inventory)
     yield from frozen(path, resource, inventory)
     yield from subnet_routes(path, resource, inventory)
+    yield from check_subnets(path, resource, inventory)
 
 
 def _inside(network: Network, prefix: Network) -> bool:

@@ -13,6 +13,7 @@ import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from lab.errors import LabError, Problem
+from lab.model.connections import DIAL_IN
 
 TIMEOUT_S = 30.0
 """How long one request may take."""
@@ -120,6 +121,28 @@ class TenantLink:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class VpnClient:
+    """A road warrior who is connected.
+
+    Attributes:
+        tenant: resourceId of the virtual gateway.
+        user: name that he authenticated with; of a certificate, its subject.
+        address: out of the tenant's pool.
+        source: public address that he calls from.
+        since: ISO 8601.
+        bytes_in, bytes_out: from him, and to him.
+    """
+
+    tenant: str
+    user: str
+    address: str
+    source: str
+    since: str
+    bytes_in: int
+    bytes_out: int
+
+
 class ControllerClient:
     """Talks to one Network Controller. Usable as a context manager."""
 
@@ -207,11 +230,28 @@ class ControllerClient:
         return {resource["resourceId"]: _node_status(kind, resource) for kind, resource in resources}
 
     def connection_states(self) -> tuple[TenantLink, ...]:
-        """Every connection of every tenant."""
+        """Every connection of every tenant, remote access among them."""
         return tuple(
             _link(gateway, connection)
             for gateway in self.list("/virtualGateways")
-            for connection in gateway["properties"]["networkConnections"]
+            for connection in (*gateway["properties"]["networkConnections"], *_remote_access(gateway))
+        )
+
+    def vpn_clients(self) -> tuple[VpnClient, ...]:
+        """Every road warrior who is connected."""
+        return tuple(
+            VpnClient(
+                tenant=gateway["resourceId"],
+                user=client["userName"],
+                address=client["ipAddress"],
+                source=client["sourceIPAddress"],
+                since=client["connectedSince"],
+                bytes_in=client["statistics"]["inboundBytes"],
+                bytes_out=client["statistics"]["outboundBytes"],
+            )
+            for gateway in self.list("/virtualGateways")
+            for access in _remote_access(gateway)
+            for client in access["properties"]["vpnClients"]
         )
 
     def peer_states(self) -> tuple[TenantLink, ...]:
@@ -300,11 +340,21 @@ def _node_status(kind: str, resource: Json) -> NodeStatus:
     )
 
 
+def _remote_access(gateway: Json) -> tuple[Json, ...]:
+    """A virtual gateway's vpnConfiguration in the form of a connection; none: it has none."""
+    found = gateway["properties"].get("vpnConfiguration")
+    return ({"resourceId": DIAL_IN, "properties": found},) if found else ()
+
+
 def _link(gateway: Json, resource: Json) -> TenantLink:
+    """A link's own error; without one, why its gateway is none."""
     properties = resource["properties"]
+    configured = gateway["properties"].get("configurationState", {})
+    reasons = [item["message"] for item in configured.get("detailedInfo", ())]
+    whole = reasons[0] if configured.get("status") == "Failure" and reasons else ""
     return TenantLink(
         tenant=gateway["resourceId"],
         name=resource["resourceId"],
         state=properties["connectionState"],
-        error=properties.get("connectionErrorReason", ""),
+        error=properties.get("connectionErrorReason") or whole,
     )

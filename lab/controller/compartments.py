@@ -19,6 +19,7 @@ def compartment_record(frame: Frame, place: Compartment) -> pb.Compartment:
         place: where its compartment stands.
     """
     prefixes = _vm_prefixes(frame.subnets, place)
+    connections = [connection_record(item, place) for item in place.resource.network_connections]
     return pb.Compartment(
         rdid=frame.rdid,
         tenant=place.tenant,
@@ -29,7 +30,7 @@ def compartment_record(frame: Frame, place: Compartment) -> pb.Compartment:
         router_address=router_address(place.prefix),
         vm_prefixes=prefixes,
         vip=place.vip,
-        connections=[connection_record(item, place) for item in place.resource.network_connections],
+        connections=[*connections, *([place.dial_in] if place.dial_in else [])],
         bgp=router_record(place, prefixes),
     )
 

@@ -11,10 +11,12 @@ from lab.controller.connections_link import linked_domains
 from lab.controller.connections_nat import nat_message
 from lab.controller.domains import Compartment
 from lab.controller.inventory import COMPARTMENT_ADDRESS, GRE_VIP, PLACEMENT, PROVIDER_ADDRESS, Inventory
+from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import GatewayPool
 from lab.controller.models_tenant import VirtualGateway
 from lab.controller.observations import CONNECTED, LearnedRoute, Observation
 from lab.controller.shapes import Resource
+from lab.controller.vpn import dial_in_record
 
 
 def tenant_of(network: Path, inventory: Inventory) -> tuple[Path, Resource[VirtualGateway]] | None:
@@ -61,6 +63,7 @@ def compartment_of(network: Path, rdid: str, inventory: Inventory) -> Compartmen
             for item in resource.properties.network_connections
             if item.properties.nat_configuration is not None
         },
+        dial_in=dial_in_record(vpn, inventory) if (vpn := resource.properties.vpn_configuration) else None,
         links=linked_domains(resource.properties, inventory),
     )
 
@@ -92,13 +95,22 @@ def routes_of(compartment: Compartment, observation: Observation | None) -> tupl
     """What lies behind a compartment, as its gateway observes it."""
     if observation is None or observation.node != compartment.node:
         return ()
+    up = {name for name, seen in observation.connections.items() if seen.state == CONNECTED}
     static = (
         LearnedRoute(route.destination_prefix, route.metric)
         for connection in compartment.resource.network_connections
-        if (seen := observation.connections.get(connection.resource_id.lower())) and seen.state == CONNECTED
+        if connection.resource_id.lower() in up or _on_demand(connection.properties)
         for route in connection.properties.routes
     )
-    return best_routes((*observation.routes, *static))
+    callers = compartment.dial_in
+    pool = [LearnedRoute(callers.dial_in.pool, 0)] if callers and callers.name in up else []
+    return best_routes((*observation.routes, *static, *pool))
+
+
+def _on_demand(connection: NetworkConnection) -> bool:
+    """Whether it is the first packet that has it called: hosts must send it."""
+    ipsec = connection.ip_sec_configuration
+    return ipsec is not None and not ipsec.persistent
 
 
 def best_routes(routes: Iterable[LearnedRoute]) -> tuple[LearnedRoute, ...]:

@@ -3,7 +3,8 @@
 Fields and spelling: MS-NCNBI §3.1.5.17.4. Extensions to Microsoft's shape, all optional, where the product's
 gateway is told by Add-VpnS2SInterface what its API does not carry:
 
-- `ipSecConfiguration.persistent` (default true; false: dialled by the first packet for one of its routes)
+- `ipSecConfiguration.persistent` (default true; false: dialled by the first packet for one of its routes, and
+  only then closed after `quickMode.idleDisconnectSeconds`)
 - `natConfiguration`, with connectionType "NAT" (docs/decisions/0009-nat-shape.md)
 - `linkConfiguration`, with connectionType "Link" (docs/decisions/0011-linked-vm-networks.md)
 - `ipSecConfiguration.networkOutageSeconds` (NetworkOutageTime), `numberOfTries`, `retryIntervalSeconds`

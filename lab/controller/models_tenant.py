@@ -6,6 +6,7 @@ decides alone:
 
 - `virtualNetworks.properties.routingDomainId` (GUID; default: the virtual network's instanceId)
 - `virtualNetworks/subnets.properties.virtualSubnetId` (4096 .. 16777214; default: the lowest free one)
+- `virtualGateways.properties.vpnConfiguration`: see `lab.controller.models_vpn`
 - `networkInterfaces.properties.partnerProviderAddress` (IPv4; an appliance that encapsulates itself)
 """
 
@@ -13,11 +14,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lab.controller.models_bgp import BgpRouter, PolicyMap
 from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_policy import PortSettings
+from lab.controller.models_vpn import VpnConfiguration
 from lab.controller.shapes import (
     Address,
     AnyPrefix,
@@ -30,6 +32,7 @@ from lab.controller.shapes import (
     Resource,
     Shape,
     Vsid,
+    empty_is_none,
     word,
 )
 
@@ -101,13 +104,14 @@ class NetworkInterface(Shape):
 
 
 class VirtualGateway(Shape):
-    """A tenant's share of the gateways: its connections and its BGP router."""
+    """A tenant's share of the gateways: its connections, its remote access and its BGP router."""
 
     gateway_pools: Annotated[tuple[Reference, ...], Refers("gatewayPools")] = Field(min_length=1)
     gateway_subnets: Annotated[tuple[Reference, ...], Refers("virtualNetworks/subnets")] = Field(
         min_length=1, max_length=1
     )
     routing_type: Annotated[str, word("Dynamic", "Static")] = "Dynamic"
+    vpn_configuration: Annotated[VpnConfiguration | None, BeforeValidator(empty_is_none)] = None
     network_connections: tuple[Resource[NetworkConnection], ...] = ()
     bgp_routers: tuple[Resource[BgpRouter], ...] = Field(default=(), max_length=1)
     policy_maps: tuple[Resource[PolicyMap], ...] = ()

@@ -30,14 +30,27 @@ class LearnedRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientObservation:
+    """A road warrior who is connected; times in Unix seconds."""
+
+    user: str
+    address: str
+    source: str
+    since_unix_s: int
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionObservation:
-    """A connection as the gateway sees it; times in Unix seconds."""
+    """A connection as the gateway sees it; times in Unix seconds. Only remote access has clients."""
 
     state: str
     since_unix_s: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     last_error: str = ""
+    clients: tuple[ClientObservation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,15 @@ class Observation:
     @property
     def without_counters(self) -> Observation:
         """What is worth keeping: counters change with every report."""
-        calm = {name: replace(c, bytes_in=0, bytes_out=0) for name, c in self.connections.items()}
+        calm = {
+            name: replace(
+                c,
+                bytes_in=0,
+                bytes_out=0,
+                clients=tuple(replace(client, bytes_in=0, bytes_out=0) for client in c.clients),
+            )
+            for name, c in self.connections.items()
+        }
         return replace(self, connections=calm)
 
 
@@ -89,7 +110,7 @@ def from_report(node: str, report: pb.Report) -> dict[str, Observation]:
             routes=_routes(node, learned),
             connections={
                 c.name.lower(): ConnectionObservation(
-                    c.state, c.since_unix_s, c.bytes_in, c.bytes_out, c.last_error
+                    c.state, c.since_unix_s, c.bytes_in, c.bytes_out, c.last_error, _clients(c)
                 )
                 for c in report.connections
                 if c.rdid == learned.rdid
@@ -102,6 +123,21 @@ def from_report(node: str, report: pb.Report) -> dict[str, Observation]:
         )
         for learned in report.learned_routes
     }
+
+
+def _clients(connection: pb.ConnectionState) -> tuple[ClientObservation, ...]:
+    return tuple(
+        ClientObservation(
+            user=client.user,
+            address=client.address,
+            # "from" is a word of Python's.
+            source=getattr(client, "from"),
+            since_unix_s=client.since_unix_s,
+            bytes_in=client.bytes_in,
+            bytes_out=client.bytes_out,
+        )
+        for client in connection.clients
+    )
 
 
 def _routes(node: str, learned: pb.LearnedRoutes) -> tuple[LearnedRoute, ...]:

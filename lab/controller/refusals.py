@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 IN_USE = "ResourceInUse"
+SECRETS = frozenset({"sharedsecret", "value", "password", "privatekey"})
+"""Fields, lower case, whose value no refusal repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,6 @@ def malformed(error: ValidationError) -> Refused:
         else:
             reason = item["msg"].removeprefix("Value error, ")
             value = "..." if isinstance(item["input"], dict | list) else item["input"]
-            shown = "" if field.lower() in ("sharedsecret", "value") else f"'{value}' "
+            shown = "" if field.lower() in SECRETS else f"'{value}' "
             complaints.append(invalid(f"{shown}is not a valid argument for '{field}': {reason}.", target))
     return Refused(400, complaints)

@@ -1,7 +1,7 @@
 """What the API answers: the stored resource, and what only the controller knows of it (read-only fields).
 
 Read-only fields beyond Microsoft's: `providerAddress` and `providerAddresses` (by team member) of servers and
-gateways, `learnedRoutes` of bgpRouters, `statistics` of networkInterfaces.
+gateways, `learnedRoutes` of bgpRouters, `statistics` of networkInterfaces, `vpnClients` of vpnConfiguration.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from lab.controller.models_tenant import (
 )
 from lab.controller.observations import Observation
 from lab.controller.shapes import Resource
+from lab.controller.views_vpn import vpn_json
 
 Json = dict[str, Any]
 
@@ -229,6 +230,12 @@ def _observed(path: Path, controller: Controller) -> Observation | None:
 
 
 def _virtual_gateway(path: Path, resource: Resource[VirtualGateway], controller: Controller) -> Json:
+    wanted = resource.properties.vpn_configuration
+    vpn = {"vpnConfiguration": vpn_json(wanted, _observed(path, controller))} if wanted else {}
+    return {**vpn, **_gateway_state(path, resource, controller)}
+
+
+def _gateway_state(path: Path, resource: Resource[VirtualGateway], controller: Controller) -> Json:
     name = controller.inventory.allocations.get((PLACEMENT, path.key))
     node = controller.fleet.node(name) if name else None
     if node is None:
@@ -289,6 +296,10 @@ def render_goal_state(node: Node, controller: Controller) -> Json:
         record = MessageToDict(item, preserving_proto_field_name=True)
         for connection in record.get("compartment", {}).get("connections", ()):
             connection.get("ipsec", {}).pop("shared_secret", None)
+            dial_in = connection.get("dial_in", {})
+            dial_in.pop("private_key", None)
+            for user in dial_in.get("users", ()):
+                user.pop("password", None)
         records.append(record)
     return {
         "node": node.name,

@@ -1,4 +1,4 @@
-"""Access ports of a bridge that knows no VLANs: a station's own, untagged, of one VLAN (IEEE 802.1Q).
+"""Access ports of a bridge that knows no VLANs: a station's own, of one VLAN or of none (IEEE 802.1Q).
 
 The bridge carries the tag beside the frame and looks at MAC addresses only; whatever is not of the port's
 VLAN ends at the port. Ports without a program are trunks, and carry every tag.
@@ -23,6 +23,8 @@ from lab.datapath.maps import Map
 from lab.datapath.pins import ACCESS_PINS, BPFFS, link_pins, map_pins
 from lab.datapath.programs import Object, Program
 from lab.errors import Problem
+
+NO_VLAN = 0
 
 
 class AccessPorts:
@@ -80,7 +82,7 @@ class AccessPorts:
         """Let exactly these interfaces be access ports; several may be of one VLAN.
 
         Args:
-            ports: VLAN id by interface.
+            ports: VLAN id by interface; NO_VLAN: of the untagged network, and kept off every VLAN.
 
         Raises:
             InvalidPolicyError: no VLAN id, or no such interface; nothing has been changed.
@@ -89,11 +91,11 @@ class AccessPorts:
         devices = find_devices(ports)
         problems = [*absent(ports, devices)]
         for interface, vlan in ports.items():
-            problems += faults_of_vlan(interface, vlan)
+            problems += faults_of_vlan(interface, vlan) if vlan != NO_VLAN else ()
         if problems:
             raise InvalidPolicyError(problems)
         wanted = {
-            devices[name].ifindex.to_bytes(4, sys.byteorder): vlan.to_bytes(4, sys.byteorder)
+            devices[name].ifindex.to_bytes(4, sys.byteorder): (vlan or fe.UNTAGGED).to_bytes(4, sys.byteorder)
             for name, vlan in ports.items()
         }
         before = self._ports.items()

@@ -87,6 +87,8 @@ LEGS = "hnv_fe_legs_v1"
 VLANS = "hnv_fe_vlans_v1"
 TUNNELS = "hnv_fe_tunnels_v1"
 LOCALS = "hnv_fe_locals_v1"
+UNTAGGED = 0x1000
+"""HNV_FE_UNTAGGED: in place of an access port's VLAN id."""
 ACCESS = "hnv_fe_access_v1"
 COUNTERS = "hnv_fe_counters_v1"
 """Names of the maps (bpf/fe_maps.h)."""

@@ -285,10 +285,16 @@ class Namespace:
         """The route, where it is missing or leads elsewhere."""
         for item in self._socket.get_routes(family=2 if ":" not in route.prefix else 10, table=254):
             prefix = f"{item.get('dst') or _any(route.prefix)}/{item['dst_len']}"
-            if prefix == route.prefix and item.get("gateway") == route.via:
+            same_metric = not route.metric or item.get("priority") == route.metric
+            if prefix == route.prefix and item.get("gateway") == route.via and same_metric:
                 return
         self.request(
-            f"route {route.prefix} via {route.via}", "route", "replace", dst=route.prefix, gateway=route.via
+            f"route {route.prefix} via {route.via}",
+            "route",
+            "replace",
+            dst=route.prefix,
+            gateway=route.via,
+            **({"priority": route.metric} if route.metric else {}),
         )
 
     def set_sysctl(self, item: Sysctl) -> None:

@@ -95,8 +95,8 @@ def missing(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
     """What of the lab's intent has not come true yet.
 
     True is: every agent has acknowledged its goal state, every connection is connected, every BGP peer is,
-    and each site's network, which BGP offers, has become policy of every host that carries a VM of the
-    tenant.
+    each site's network, which BGP offers, has become policy of every host that carries a VM of the tenant,
+    and every road warrior whom his tenant knows has called.
 
     Raises:
         ControllerUnreachableError: the controller does not answer.
@@ -132,7 +132,7 @@ def missing(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
                 nodes = (*gateways, site) if site else gateways
                 reason = f" ({link.error})" if link.error else ""
                 found.append(Missing(nodes, f"{kind} {link.name} of {link.tenant}: {link.state}{reason}"))
-    return tuple(found) or _unlearned(api, lab)
+    return tuple(found) or _unlearned(api, lab) or _not_called(api, lab)
 
 
 def _stands_by(node: NodeStatus, lab: Lab) -> bool:
@@ -170,9 +170,25 @@ def _learned_routes(lab: Lab, host: str) -> dict[tuple[str, str, str], str]:
             continue
         for connection in tenant.gateway.connections:
             site = connection.site
-            if site is not None:
+            if site is not None and site.bgp_peer_asn is None:
+                for route in connection.routes:
+                    routes[tenant.name, tenant.routing_domain, str(route.prefix)] = site.name
+            elif site is not None:
                 routes[tenant.name, tenant.routing_domain, str(site.lan_prefix)] = site.name
     return routes
+
+
+def _not_called(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
+    """Road warriors who are not connected, and should be."""
+    warriors = [node.road_warrior for node in lab.nodes.values() if node.road_warrior]
+    awaited = [warrior for warrior in warriors if warrior.welcome]
+    seen = {(client.tenant, client.source) for client in api.vpn_clients()} if awaited else set()
+    gateways = tuple(gateway.name for gateway in lab.gateways)
+    return tuple(
+        Missing((warrior.name, *gateways), f"road warrior {warrior.name}: not connected to {warrior.tenant}")
+        for warrior in awaited
+        if (warrior.tenant, warrior.address) not in seen
+    )
 
 
 def _customer_routes(goal_state: dict[str, Any]) -> set[tuple[str, str]]:

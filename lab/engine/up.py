@@ -16,7 +16,7 @@ from typing import Any
 import docker
 
 from lab.controller.client import ControllerClient
-from lab.engine import containers, images, observe, policy
+from lab.engine import containers, dial_in, images, observe, policy
 from lab.engine.containers import Credentials
 from lab.engine.down import remove_all
 from lab.engine.events import Event, Events, Note, PhaseFinished, phase
@@ -177,7 +177,10 @@ class _Up:
         ids = {key: str(self.client.images.get(reference).id) for key, reference in references.items()}
         credentials = self._credentials()
         materials = Materials(
-            images=ids, digests=_digests(files_of(self.lab)), credentials=_identity(credentials)
+            images=ids,
+            digests=_digests(files_of(self.lab)),
+            credentials=_identity(credentials),
+            dial_in=dial_in.certificates(self.lab, self.state.directory),
         )
         steps = plan(self.lab, observe.observe(self.client, self.lab.name), materials)
         self._remember()
@@ -193,7 +196,7 @@ class _Up:
                 )
             with phase(self.events, "intent") as current:
                 before = self.state.load()
-                resources = intent(self.lab)
+                resources = intent(self.lab, dial_in.certificates(self.lab, self.state.directory))
                 current.changes = policy.put_intent(api, resources, before.intent if before else ())
                 self._remember(path for path, _ in resources)
         return url

@@ -65,11 +65,12 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A static route of a node: `prefix` through the next hop `via`."""
+    """A static route of a node: `prefix` through the next hop `via`; `metric` 0: the kernel's own."""
 
     node: str
     prefix: str
     via: str
+    metric: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def of(lab: Lab) -> Wiring:
         ),
         links=tuple(Link(port(link.first), port(link.second)) for link in lab.links),
         routes=tuple(
-            Route(node.name, str(route.destination), str(route.via))
+            Route(node.name, str(route.destination), str(route.via), route.metric)
             for node in nodes
             for route in node.routes
         ),

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from vici import Session
 from vici.exception import CommandException, SessionException
 
+from lab.ipsec import calling
 from lab.ipsec.clients import DialInState, noted, observed_clients, unwelcome
 from lab.ipsec.dial_in import Caller, DialInServer
 from lab.ipsec.loader import DO_NOT_WAIT, Loader, adopted, terminate
@@ -61,6 +62,7 @@ class Charon:
         self._states: dict[str, TunnelState] = {}
         self._servers: dict[str, DialInState] = {}
         self._initiated_at: dict[str, float] = {}
+        self._diallers: dict[str, calling.Dialler] = {}
         self._seen = threading.Event()
 
     @property
@@ -91,7 +93,12 @@ class Charon:
         dial-in server, changed users or name servers disturb nobody but users who are gone.
         """
         with self._lock:
-            self._desired = dict(connections)
+            before, self._desired = self._desired, dict(connections)
+            for name in self._diallers.keys() - {
+                n for n, item in connections.items() if item == before.get(n)
+            }:
+                # A connection that has changed is called as if never before.
+                del self._diallers[name]
             for name in self._states.keys() - connections.keys():
                 del self._states[name]
             for name in self._servers.keys() - connections.keys():
@@ -105,6 +112,29 @@ class Charon:
             except OSError as error:
                 log.info("%s: charon is gone, it is loaded when it is back: %s", self._path.stem, error)
                 self._loader = None
+
+    def reload(self) -> None:
+        """Have charon read strongswan.conf again, if it runs."""
+        with suppress(OSError), self._session() as session:
+            session.reload_settings()
+
+    def dial(self, name: str) -> None:
+        """Somebody wants an on-demand connection up: call its peer, unless it is being called or paused.
+
+        Where charon does not answer, it is called as soon as it does.
+        """
+        with self._lock:
+            tunnel = calling.followed(self._desired).get(name)
+            if tunnel is None or self.states[name].phase is Phase.CONNECTED:
+                return
+            self._dialler(name).ask()
+            if self._loader is None:
+                return
+            try:
+                with self._session() as session:
+                    self._call(session, tunnel)
+            except OSError as error:
+                log.info("%s: charon is gone, it is called when it is back: %s", name, error)
 
     def watch(self, stop: threading.Event, on_attach: OnAttach, on_look: OnLook) -> None:
         """Stay attached to charon until told to stop.
@@ -123,11 +153,22 @@ class Charon:
                     self._attach(started_before)
                     started_before = True
                     self._follow(events, stop, on_look)
-            except (OSError, SessionException) as error:
+            except (OSError, SessionException, CommandException) as error:
                 if self._loader is not None:
                     log.warning("%s: charon does not answer any more: %s", self._path.stem, error)
-                self._detach(on_look)
-                stop.wait(RECONNECT_S)
+                self._leave(stop, on_look)
+            except Exception:
+                # Whatever it was: without this thread, nobody would look after the connection any more.
+                log.exception("%s: not followed", self._path.stem)
+                self._leave(stop, on_look)
+
+    def _leave(self, stop: threading.Event, on_look: OnLook) -> None:
+        """Begin anew in a moment."""
+        try:
+            self._detach(on_look)
+        except Exception:
+            log.exception("%s: not told", self._path.stem)
+        stop.wait(RECONNECT_S)
 
     def _attach(self, started_before: bool) -> None:
         """Load everything into a charon that we have not spoken to yet.
@@ -141,7 +182,9 @@ class Charon:
             if started_before and is_new:
                 # Charon died. The peer would notice after its dead-peer detection only: call it.
                 for item in self._desired.values():
-                    if not isinstance(item, DialInServer):
+                    if not isinstance(item, DialInServer) and item.name not in calling.followed(
+                        self._desired
+                    ):
                         self._initiate(session, item)
 
     def _load(self, session: Session, loader: Loader) -> None:
@@ -189,8 +232,13 @@ class Charon:
             self._update(sas)
             changed = self._differs(*before)
             for name, item in self._desired.items():
-                if not isinstance(item, DialInServer) and item.initiator and not sas[name]:
+                if not isinstance(item, DialInServer) and item.starts_itself and not sas[name]:
                     self._initiate(session, item)
+            for tunnel in calling.followed(self._desired).values():
+                self._call(session, tunnel)
+                if self._dialler(tunnel.name).is_idle(tunnel):
+                    log.info("%s: closed after %d s of silence", tunnel.name, tunnel.idle_s)
+                    terminate(session, ike=tunnel.name)
             if self._dial_in():
                 self._show_out(session)
         self._seen.set()
@@ -201,6 +249,8 @@ class Charon:
         now = time.time()
         for name, before in self.states.items():
             self._states[name] = observed(before, sas.get(name, ()), now)
+        for name, tunnel in calling.followed(self._desired).items():
+            self._states[name] = self._dialler(name).look(tunnel, self._states[name])
         for name, server in self._dial_in().items():
             theirs = [sa for connection in server.connections for sa in sas.get(connection, ())]
             self._servers[name] = observed_clients(self.servers[name], theirs, now)
@@ -245,15 +295,25 @@ class Charon:
             changed = self._differs(*before)
         on_look(changed)
 
+    def _dialler(self, name: str) -> calling.Dialler:
+        return self._diallers.setdefault(name, calling.Dialler())
+
+    def _call(self, session: Session, tunnel: Tunnel) -> None:
+        if self._dialler(tunnel.name).take_call(tunnel):
+            self._request(session, tunnel.name)
+
     def _initiate(self, session: Session, item: Tunnel | Caller) -> None:
         now = time.monotonic()
         if now - self._initiated_at.get(item.name, -self._retry_s) < self._retry_s:
             return
         self._initiated_at[item.name] = now
+        self._request(session, item.name)
+
+    def _request(self, session: Session, name: str) -> None:
         try:
-            session.request("initiate", {"ike": item.name, "child": item.name, "timeout": DO_NOT_WAIT})
+            session.request("initiate", {"ike": name, "child": name, "timeout": DO_NOT_WAIT})
         except CommandException as error:
-            log.info("%s: not initiated: %s", item.name, error)
+            log.info("%s: not initiated: %s", name, error)
 
     @contextmanager
     def _session(self) -> Iterator[Session]:

@@ -66,7 +66,7 @@ class DialInServer:
     if_id: int = 0
 
     @property
-    def initiator(self) -> bool:
+    def starts_itself(self) -> bool:
         """A server waits."""
         return False
 
@@ -168,7 +168,7 @@ class Caller:
     if_id: int = 0
 
     @property
-    def initiator(self) -> bool:
+    def starts_itself(self) -> bool:
         """He calls."""
         return True
 

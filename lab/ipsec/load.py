@@ -43,8 +43,8 @@ class Connection(Protocol):
         """Of the connection."""
 
     @property
-    def initiator(self) -> bool:
-        """Whether we call."""
+    def starts_itself(self) -> bool:
+        """Whether charon calls as soon as it holds the connection: loaded again, it would call again."""
 
     def load(self) -> Load:
         """What charon must hold."""

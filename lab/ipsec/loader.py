@@ -131,7 +131,9 @@ def adopted(session: Session, wanted: Collection[Connection]) -> Loader:
     for secret in secrets - {secret for load in loads.values() for secret in load.shared}:
         session.unload_shared({"id": secret})
     return Loader(
-        loads[item.name] for item in wanted if item.initiator and loads[item.name].connections.keys() <= known
+        loads[item.name]
+        for item in wanted
+        if item.starts_itself and loads[item.name].connections.keys() <= known
     )
 
 

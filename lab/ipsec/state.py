@@ -133,7 +133,7 @@ LOG_CAUSES: tuple[LogCause, ...] = tuple(
         (r"MAC mismatched", "the pre-shared keys differ: the peer's authentication does not match ours"),
         (
             r"received AUTHENTICATION_FAILED",
-            "the peer refused our authentication: the pre-shared keys or the identities differ",
+            "the peer refused our authentication: our key, certificate or identity is not what it expects",
         ),
         (r"no shared key found for", "no pre-shared key for the identities that the peer presents"),
         (

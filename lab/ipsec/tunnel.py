@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lab.ipsec.dialling import Calls
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.load import Load, ViciMessage
 
@@ -26,11 +27,13 @@ class Tunnel:
         ike_proposals, esp_proposals: in strongSwan's words.
         backend: who encrypts.
         initiator: True: set up at once and again whenever it falls; False: wait for the peer.
+        on_demand: it is called when somebody says so (`Charon.dial`), and by nobody else here.
+        calls: how often, and in which intervals, the peer is called; None: charon's way, without end.
         dpd_delay_s: silence after which the peer is asked whether it lives.
         if_id: of the xfrm interface, with the kernel's ESP; 0: none.
         ike_life_s, child_life_s: lifetimes in seconds; 0: strongSwan's default.
         child_life_kb: lifetime in KiB of traffic; 0: unlimited.
-        idle_s: the CHILD_SA is closed after so many seconds without traffic; 0: never.
+        idle_s: an on-demand connection is closed after so many seconds without traffic; 0: never.
         local_ts, remote_ts: traffic selectors.
     """
 
@@ -44,6 +47,8 @@ class Tunnel:
     esp_proposals: Sequence[str]
     backend: EspBackend
     initiator: bool = False
+    on_demand: bool = False
+    calls: Calls | None = None
     dpd_delay_s: int = 2
     if_id: int = 0
     ike_life_s: int = 0
@@ -52,6 +57,11 @@ class Tunnel:
     idle_s: int = 0
     local_ts: Sequence[str] = (EVERYTHING,)
     remote_ts: Sequence[str] = (EVERYTHING,)
+
+    @property
+    def starts_itself(self) -> bool:
+        """Whether charon calls without being told each time."""
+        return self.initiator and not self.on_demand and self.calls is None
 
     def load(self) -> Load:
         """What charon must hold."""
@@ -71,7 +81,7 @@ class Tunnel:
             "dpd_delay": f"{self.dpd_delay_s}s",
             "mobike": "no",
             "unique": "replace",
-            "keyingtries": "0" if self.initiator else "1",
+            "keyingtries": "0" if self.starts_itself else "1",
             "encap": "yes" if self.backend is EspBackend.LIBIPSEC else "no",
             "local": {"auth": "psk", "id": self.local_id},
             "remote": {"auth": "psk", "id": self.remote_id},
@@ -86,14 +96,12 @@ class Tunnel:
             "remote_ts": list(self.remote_ts),
             "mode": "tunnel",
             "esp_proposals": list(self.esp_proposals),
-            "start_action": "start" if self.initiator else "none",
-            "dpd_action": "restart" if self.initiator else "clear",
-            "close_action": "start" if self.initiator else "none",
+            "start_action": "start" if self.starts_itself else "none",
+            "dpd_action": "restart" if self.starts_itself else "clear",
+            "close_action": "start" if self.starts_itself else "none",
         }
         child |= _life("rekey_time", "life_time", self.child_life_s)
         child |= _life("rekey_bytes", "life_bytes", self.child_life_kb * KIB, unit="")
-        if self.idle_s:
-            child["inactivity"] = f"{self.idle_s}s"
         if self.if_id:
             child["if_id_in"] = child["if_id_out"] = str(self.if_id)
         return child

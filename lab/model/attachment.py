@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from lab.model.networks import hosts_of, router_of
 from lab.model.topology import SiteSpec, Topology
@@ -17,6 +17,7 @@ from lab.model.topology_connections import (
     NatConnectionSpec,
     SiteConnection,
 )
+from lab.model.topology_dial_in import DialInSpec
 from lab.model.topology_tenants import GatewayVmSpec, TenantSpec, VmSpec
 
 
@@ -80,6 +81,19 @@ def internet_sites(topology: Topology) -> dict[str, SiteSpec]:
     }
 
 
+def internet_wans(topology: Topology) -> dict[tuple[str, str], IPv4Interface]:
+    """Who is on the internet, by key and name in the file, and its address there."""
+    sites = {("sites", name): spec.wan for name, spec in internet_sites(topology).items()}
+    return sites | {("road-warriors", name): spec.wan for name, spec in topology.road_warriors.items()}
+
+
+def remote_accesses(topology: Topology) -> Iterator[tuple[str, DialInSpec]]:
+    """The tenants that can be called, each with its remote access."""
+    for tenant, spec in topology.tenants.items():
+        if spec.gateway and spec.gateway.dial_in:
+            yield tenant, spec.gateway.dial_in
+
+
 def is_edge(topology: Topology, site: str) -> bool:
     """Whether a site's router is an edge: it has no IPsec."""
     return isinstance(connection_to(topology, site), GreConnectionSpec | ForwardingConnectionSpec)
@@ -105,7 +119,8 @@ def recovered_prefixes(tenant: TenantSpec, site: SiteSpec) -> Iterator[IPv4Netwo
 def beyond_ipsec(topology: Topology) -> bool:
     """Whether gateways do more than IPsec and links: then they announce public addresses to the router."""
     inside = IpsecConnectionSpec | LinkConnectionSpec
-    return any(not isinstance(item, inside) for _, _, item in connections(topology))
+    others = (item for _, _, item in connections(topology) if not isinstance(item, inside))
+    return any(others) or any(remote_accesses(topology))
 
 
 def public_addresses(topology: Topology) -> Iterator[IPv4Address]:
@@ -113,6 +128,8 @@ def public_addresses(topology: Topology) -> Iterator[IPv4Address]:
     for _, _, connection in connections(topology):
         if isinstance(connection, NatConnectionSpec):
             yield connection.public_address
+    for _, access in remote_accesses(topology):
+        yield access.public_address
 
 
 def taken_front_end(topology: Topology) -> dict[IPv4Address, str]:
@@ -128,6 +145,8 @@ def taken_front_end(topology: Topology) -> dict[IPv4Address, str]:
     for tenant, name, connection in connections(topology):
         if isinstance(connection, NatConnectionSpec):
             taken.setdefault(connection.public_address, f"the public address of {tenant}/{name}")
+    for tenant, access in remote_accesses(topology):
+        taken.setdefault(access.public_address, f"the remote access of {tenant}")
     for _, name, _, vm in gateway_vms(topology):
         taken.setdefault(vm.public_address, f"the public address of `{name}`")
     return taken

@@ -285,6 +285,21 @@ class Code(Enum):
         "a user-defined route leads to nobody that forwards",
         "name the address of a VM or appliance of the tenant with `forwarding: true`, or `none`",
     )
+    CAPACITY = (
+        "HNV-TOPO-081",
+        "connections want more bandwidth than a gateway has",
+        "give the gateway a larger `capacity-kbps`, or the connections less",
+    )
+    DIAL_IN = (
+        "HNV-TOPO-080",
+        "a remote access that nobody can use, or a road warrior that cannot call",
+        "docs/topology.md lists what `dial-in` and `road-warriors` may say",
+    )
+    LINE = (
+        "HNV-TOPO-082",
+        "a line between two sites that cannot be, or a site that no route leads to",
+        "a line joins two IPsec sites of one tenant; a site without `asn` wants `routes` of its connection",
+    )
 
     def __init__(self, code: str, meaning: str, remedy: str) -> None:
         self.code = code

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING
 
@@ -101,6 +102,32 @@ class Nat:
 
 
 @dataclass(frozen=True, slots=True)
+class DialIn:
+    """A tenant's remote access.
+
+    Attributes:
+        identity: what the gateway calls itself, and its certificate calls it.
+        public_address: what is called.
+        pool: where callers' addresses are from.
+        dns: name servers that they are told.
+        maximum: of callers at a time; 0: as many as the pool has addresses.
+        users: passwords by user name.
+        certificates: machines with a certificate of the tenant's authority may call.
+        outbound_kbps, inbound_kbps: of all callers together.
+    """
+
+    identity: str
+    public_address: IPv4Address
+    pool: IPv4Network
+    dns: tuple[IPv4Address, ...]
+    maximum: int
+    users: Mapping[str, str] = field(repr=False)
+    certificates: bool
+    outbound_kbps: int
+    inbound_kbps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A link to another tenant's VM network; its routes are what this side uses of it.
 
@@ -122,14 +149,14 @@ class SiteEnd:
         peer: its router's address towards the gateway: `wan`.
         lan_prefix: the site's own network, which BGP offers.
         bgp_peer: its BGP router, which the connection has a static route to.
-        bgp_peer_asn: the site's AS number.
+        bgp_peer_asn: the site's AS number; None: the site has no BGP router.
     """
 
     name: str
     peer: IPv4Address
     lan_prefix: IPv4Network
     bgp_peer: IPv4Address
-    bgp_peer_asn: int
+    bgp_peer_asn: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +180,5 @@ class Connection:
 
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 """What a NAT connection leads to."""
+DIAL_IN = "dial-in"
+"""What a tenant's remote access is called among its connections."""

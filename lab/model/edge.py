@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 EDGE_PATH = Path("/etc/hnvlab/edge.json")
@@ -27,6 +28,7 @@ class EdgeConfig:
         router_id: BGP identifier of the edge.
         hold_time_s: BGP hold time to propose.
         wan: interface towards the gateway.
+        carried: networks of other sites that are reached through this one, and whose AS each is.
     """
 
     name: str
@@ -41,6 +43,7 @@ class EdgeConfig:
     router_id: str
     hold_time_s: int
     wan: str = "wan0"
+    carried: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The configuration as it stands in the file."""

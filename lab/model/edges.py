@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.model.attachment import Attachment, attachment_of, beyond_ipsec, is_edge, public_addresses
@@ -75,7 +75,7 @@ def _edge(
             wan_address=str(spec.wan.ip),
             gateway=str(_far_end(fabric, connection)),
             gre_key=connection.kind.key if isinstance(connection.kind, Gre) else None,
-            local_asn=spec.asn,
+            local_asn=spec.asn or 0,
             peer_asn=gateway.asn,
             compartment_address=str(gateway.address),
             router_id=str(router_of(spec.lan.prefix)),
@@ -117,9 +117,17 @@ def router_config(
         gateways={gateway.name: str(gateway.front_end) for gateway in gateways},
         gateway_asn=fabric.gateway_asn,
         announced=tuple(str(prefix) for prefix in fabric.announced),
-        access_ports={
-            port_of(item.site.name): item.kind.vlan
-            for item in connections
-            if item.site is not None and isinstance(item.kind, Forwarding)
-        },
+        access_ports=_access_ports(connections, fabric),
     )
+
+
+def _access_ports(connections: Iterable[Connection], fabric: Fabric) -> dict[str, int]:
+    """Edges in a VLAN; where there are any, those without one are kept off them."""
+    ports: dict[str, int] = {}
+    for item in connections:
+        if item.site is not None and isinstance(item.kind, Forwarding):
+            ports[port_of(item.site.name)] = item.kind.vlan
+    for item in connections if ports else ():
+        if item.site and isinstance(item.kind, Gre) and item.site.peer in fabric.front_end.prefix:
+            ports[port_of(item.site.name)] = 0
+    return ports

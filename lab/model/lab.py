@@ -7,7 +7,7 @@ standard library is imported here, because agents inside the nodes read `SiteCon
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab.model.check import Check
 from lab.model.edge import EdgeConfig
+from lab.model.roadwarrior import RoadWarrior
 from lab.model.router import RouterConfig
 from lab.model.tenants import Tenant
 
@@ -32,6 +33,7 @@ class NodeKind(StrEnum):
     GATEWAY = "gateway"
     SITE = "site"
     EDGE = "edge"
+    ROADWARRIOR = "roadwarrior"
     VM = "vm"
     GATEWAY_VM = "gateway-vm"
     SERVER = "server"
@@ -90,10 +92,11 @@ class InterfaceAddress:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A static route of a node; 0.0.0.0/0 and ::/0 are the default route."""
+    """A static route of a node; 0.0.0.0/0 and ::/0 are the default route; the lowest metric wins."""
 
     destination: IPv4Network | IPv6Network
     via: IPv4Address | IPv6Address
+    metric: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,11 @@ class SiteConfig:
         compartment_address: the compartment's CA in the gateway subnet: the BGP neighbour.
         router_id: BGP identifier of the site.
         hold_time_s: BGP hold time to propose.
-        initiator: it calls, and again whenever the tunnel falls; else it waits to be called.
-        routes: prefixes behind the tunnel that nobody announces.
-        bgp: it has a BGP router.
+        calls: it calls, and again whenever the tunnel falls; else it waits to be called.
+        on_demand: the gateways call when somebody wants to go there, and nobody calls otherwise.
+        routes: what is behind the tunnel of a gateway VM, or of its site: no other way leads there.
+        cloud: the tenant's subnets, if the site has no BGP router: static routes while the tunnel is up.
+        carried: networks of other sites that are reached through this one, with the AS of each; offered, too.
     """
 
     name: str
@@ -128,9 +133,16 @@ class SiteConfig:
     compartment_address: str
     router_id: str
     hold_time_s: int
-    initiator: bool = True
-    routes: tuple[str, ...] = ()
-    bgp: bool = True
+    calls: bool = True
+    on_demand: bool = False
+    routes: Sequence[str] = ()
+    cloud: Sequence[str] = ()
+    carried: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def bgp(self) -> bool:
+        """Whether both ends of the tunnel have a BGP router."""
+        return bool(self.local_asn and self.peer_asn) and not self.cloud
 
     def to_json(self) -> str:
         """The configuration as it stands in the file."""
@@ -144,7 +156,7 @@ class SiteConfig:
             FileNotFoundError: this node is no site.
         """
         values = json.loads(path.read_text())
-        return cls(**{**values, "routes": tuple(values.get("routes", ()))})
+        return cls(**{**values, "routes": tuple(values["routes"]), "cloud": tuple(values["cloud"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +182,7 @@ class Node:
         site: configuration of a site that is reached by IPsec; None: no such site.
         edge: configuration of an edge; None: no edge.
         router: what the top-of-rack router does beyond the kernel's routing; None: nothing.
+        road_warrior: whom it calls and how; None: no road warrior.
         fixed: the lab alone decides its addresses: others are removed from its interfaces.
         absent: names of interfaces that it must not have, as an earlier lab of that name had them.
     """
@@ -191,6 +204,7 @@ class Node:
     site: SiteConfig | None = None
     edge: EdgeConfig | None = None
     router: RouterConfig | None = None
+    road_warrior: RoadWarrior | None = None
     fixed: bool = False
     absent: tuple[str, ...] = ()
 

@@ -77,12 +77,11 @@ def _gateway_vm(fabric: Fabric, vm: Vm, gateway: GatewayVm, spec: VmSpec, subnet
             shared_secret=gateway.shared_secret,
             compartment_address=str(router_of(gateway.lan)),
             router_id=str(vm.address),
-            initiator=False,
+            calls=False,
             routes=(str(gateway.lan),),
             local_asn=0,
             peer_asn=0,
             hold_time_s=0,
-            bgp=False,
         ),
     )
 
@@ -99,10 +98,9 @@ def far_end(vm: Vm, gateway: GatewayVm, site: SiteSpec) -> SiteConfig:
         compartment_address=str(vm.address),
         router_id=str(router_of(site.lan.prefix)),
         routes=tuple(map(str, gateway.prefixes)),
-        local_asn=site.asn,
+        local_asn=site.asn or 0,
         peer_asn=0,
         hold_time_s=0,
-        bgp=False,
     )
 
 

@@ -33,6 +33,7 @@ ABOUT_ABSENCE = frozenset(
         Code.ACL_RULE,
         Code.CONNECTION,
         Code.GRE_VIPS,
+        Code.DIAL_IN,
     }
 )
 """Findings that may only mean that something was taken away."""

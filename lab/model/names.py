@@ -6,7 +6,7 @@ import hashlib
 
 MAX_INTERFACE_NAME = 15
 """IFNAMSIZ of the kernel's if.h, without the final zero."""
-_HASH_LENGTH = 4
+_HASH_LENGTH = 6
 
 
 def interface_name(prefix: str, name: str) -> str:

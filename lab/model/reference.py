@@ -95,10 +95,16 @@ Made by `python -m lab.model.schema` from `lab/model/topology.py`; do not edit.
   edge in the datacenter. A GRE edge whose `wan` is in the front-end network stands on it, others on the
   internet; an L3 edge stands in its connection's VLAN.
 - The gateways' GRE addresses are the first of `gre-vips`, in the order of the file.
+- A site without `asn` has no BGP router: it reaches the tenant's subnets by static routes while its tunnel is
+  up. Where its connection is not `persistent`, it waits to be called.
+- Over a `line`, two sites know each other's network, and each reaches the cloud through the other while its
+  own tunnel is down. With BGP, each offers the other's network, too, with both AS numbers on the path.
 - Two sites of one tenant may have one network and AS number if their connections differ in `metric`: the
   lowest that is up is taken.
 - Where a tenant has more than IPsec, the gateways announce VIP, GRE VIPs and the tenants' public addresses to
   the top-of-rack router by BGP.
+- Remote access has an authority for each tenant, made when the lab first comes up. It vouches for the
+  tenant's gateway, called TENANT.vpn, and for the road warriors with a `certificate` of that tenant.
 - Partner appliances stand on the provider network with the address that the file gives them, outside the
   pool.
 - Between tenants everything may overlap: subnets, addresses, MAC addresses. Inside a VM network nothing may.

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 from lab.model.connections import (
     EVERYWHERE,
     Connection,
+    DialIn,
     Forwarding,
     Gre,
     Ipsec,
@@ -31,6 +32,7 @@ from lab.model.topology_connections import (
     NatConnectionSpec,
     SiteConnection,
 )
+from lab.model.topology_dial_in import DialInSpec
 from lab.model.topology_tenants import TenantSpec
 
 
@@ -66,8 +68,25 @@ def _prefixes(tenant: TenantSpec, subnets: Iterable[str]) -> tuple[IPv4Network, 
     return tuple(prefix for prefix in found if isinstance(prefix, IPv4Network))
 
 
+def resolve_dial_in(tenant: str, spec: DialInSpec) -> DialIn:
+    """A tenant's remote access. No node's name has a dot: the gateway's cannot be taken for one."""
+    return DialIn(
+        identity=f"{tenant}.vpn",
+        public_address=spec.public_address,
+        pool=spec.pool,
+        dns=spec.dns,
+        maximum=spec.maximum,
+        users=dict(spec.users),
+        certificates=spec.certificates,
+        outbound_kbps=spec.outbound_kbps,
+        inbound_kbps=spec.inbound_kbps,
+    )
+
+
 def _routes(spec: SiteConnection, site: SiteSpec) -> tuple[StaticRoute, ...]:
-    """Nobody can announce the way to the announcer: it is the first route."""
+    """Nobody can announce the way to the announcer: where there is one, it is the first route."""
+    if site.asn is None:
+        return tuple(StaticRoute(prefix, metric) for prefix, metric in spec.routes.items())
     bgp_peer = IPv4Network(f"{router_of(site.lan.prefix)}/32")
     given = spec.routes.items()
     own = StaticRoute(bgp_peer, spec.metric)

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 
 from lab.model.defaults import default_mac, priority_of, routing_domain
 from lab.model.networks import compartment_of, router_of
-from lab.model.resolve_connections import resolve_connection
+from lab.model.resolve_connections import resolve_connection, resolve_dial_in
 from lab.model.tenants import (
     AccessControlList,
     AclRule,
@@ -40,7 +40,7 @@ def resolve_tenant(topology: Topology, name: str, spec: TenantSpec) -> Tenant:
             for subnet, given in spec.subnets.items()
         ),
         vms=tuple(_vm(topology, spec, vm, given) for vm, given in spec.vms.items()),
-        gateway=_tenant_gateway(topology, spec),
+        gateway=_tenant_gateway(topology, name, spec),
         appliances=tuple(_appliance(name, given) for name, given in spec.appliances.items()),
         acls=tuple(AccessControlList(acl, _rules(rules)) for acl, rules in spec.acls.items()),
     )
@@ -123,7 +123,7 @@ def _rules(rules: tuple[AclRuleSpec, ...]) -> tuple[AclRule, ...]:
     return tuple(sorted(resolved, key=lambda rule: rule.priority))
 
 
-def _tenant_gateway(topology: Topology, tenant: TenantSpec) -> TenantGateway | None:
+def _tenant_gateway(topology: Topology, name: str, tenant: TenantSpec) -> TenantGateway | None:
     if tenant.gateway is None:
         return None
     prefix = tenant.subnets[tenant.gateway.subnet].prefix
@@ -135,7 +135,8 @@ def _tenant_gateway(topology: Topology, tenant: TenantSpec) -> TenantGateway | N
         asn=tenant.gateway.asn,
         hold_time_s=tenant.gateway.hold_time_s,
         connections=tuple(
-            resolve_connection(topology, tenant, name, spec)
-            for name, spec in tenant.gateway.connections.items()
+            resolve_connection(topology, tenant, connection, spec)
+            for connection, spec in tenant.gateway.connections.items()
         ),
+        dial_in=resolve_dial_in(name, tenant.gateway.dial_in) if tenant.gateway.dial_in else None,
     )

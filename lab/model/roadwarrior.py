@@ -1,4 +1,4 @@
-"""What a road warrior's daemons must know. For the agent's sake, only the standard library is imported."""
+"""A road warrior and what its daemons must know. For the agent's sake: standard library only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,33 @@ from pathlib import Path
 
 ROAD_WARRIOR_PATH = Path("/etc/hnvlab/roadwarrior.json")
 """Where the engine leaves a road warrior's `RoadWarriorConfig` in its container."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoadWarrior:
+    """A road warrior as the topology file says it; certificates are made when the lab comes up.
+
+    Attributes:
+        name: of the node.
+        tenant: whose gateway it calls.
+        address: its public address.
+        server, server_id: the gateway's public address, and the name that its certificate must have.
+        user, password: empty: by certificate.
+        issuer: tenant whose authority issued its certificate; empty: by password.
+        welcome: the tenant knows it; else it is refused, as the file wants it.
+        wan: interface towards the internet.
+    """
+
+    name: str
+    tenant: str
+    address: str
+    server: str
+    server_id: str
+    user: str
+    password: str = field(repr=False)
+    issuer: str
+    welcome: bool
+    wan: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class RouterConfig:
         gateways: the BGP neighbours, their addresses on the front-end network by name.
         gateway_asn: the AS number of all of them.
         announced: prefixes of which the gateways may announce single addresses (/32).
-        access_ports: VLAN id by interface: ports of tenants' edges on the front-end bridge.
+        access_ports: VLAN id by interface: ports of tenants' edges on the front-end bridge; 0: of none.
         hold_time_s: BGP hold time to propose.
     """
 

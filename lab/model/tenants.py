@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
-from lab.model.connections import Connection
+from lab.model.connections import Connection, DialIn
 
 if TYPE_CHECKING:
     from lab.model.types import IpAddress, IpNetwork, PortRange
@@ -152,6 +152,7 @@ class TenantGateway:
         address: the compartment's CA there.
         asn: AS number of the tenant's BGP router.
         hold_time_s: BGP hold time.
+        dial_in: remote access; None: there is none.
     """
 
     subnet: str
@@ -159,6 +160,7 @@ class TenantGateway:
     asn: int
     hold_time_s: int
     connections: tuple[Connection, ...]
+    dial_in: DialIn | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lab.model.spec import Spec
 from lab.model.topology_checks import CheckSpec
+from lab.model.topology_dial_in import RoadWarriorSpec
 from lab.model.topology_fabric import FabricSpec, GatewaySpec, HostSpec, Network
 from lab.model.topology_tenants import Machine, TenantSpec
 from lab.model.types import Address, Asn, Interface, Name, Prefix, empty_as_mapping
@@ -26,6 +27,13 @@ class ServerSpec(Machine):
     address: Address = Field(description="Its address; never the network's first, which is the router's.")
 
 
+class LineSpec(Spec):
+    """A line between two sites of one corporation, its own WAN: each is the other's way to the cloud."""
+
+    to: Name = Field(description="The other site.")
+    prefix: Prefix = Field(description="The line's own network; the other site has the first address.")
+
+
 class SiteSpec(Spec):
     """A customer's own site: a router with BGP, and servers behind it.
 
@@ -39,7 +47,12 @@ class SiteSpec(Spec):
         "be another tenant's as well."
     )
     lan: Lan = Field(description="The site's own network.")
-    asn: Asn = Field(description="AS number of the site's BGP router.")
+    asn: Asn | None = Field(
+        default=None,
+        description="AS number of the site's BGP router; without it, none: static routes at both ends, and "
+        "the connection's `routes` say what is there.",
+    )
+    line: LineSpec | None = Field(default=None, description="To another site of the same tenant.")
     servers: dict[Name, ServerSpec] = Field(
         default={}, description="By name, which is the container's name too."
     )
@@ -58,4 +71,7 @@ class Topology(Spec):
     )
     tenants: dict[Name, TenantSpec] = Field(default={}, description="By name.")
     sites: dict[Name, SiteSpec] = Field(default={}, description="By name, which is the container's name too.")
+    road_warriors: dict[Name, RoadWarriorSpec] = Field(
+        default={}, description="By name, which is the container's name too."
+    )
     checks: tuple[CheckSpec, ...] = Field(default=(), description="What `hnvlab check` asserts.")

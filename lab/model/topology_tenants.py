@@ -10,6 +10,7 @@ from pydantic import Field, Strict, StringConstraints, ValidationInfo, field_val
 from lab.model.codes import Code
 from lab.model.spec import Flag, Spec, Text
 from lab.model.topology_connections import ConnectionSpec
+from lab.model.topology_dial_in import DialInSpec
 from lab.model.types import (
     Address,
     Asn,
@@ -173,7 +174,8 @@ class TenantGatewaySpec(Spec):
     hold_time_s: Annotated[int, Strict()] = Field(
         default=9, ge=3, le=65_535, description="BGP hold time in seconds (RFC 4271 section 4.2)."
     )
-    connections: dict[Name, ConnectionSpec] = Field(description="By name.")
+    connections: dict[Name, ConnectionSpec] = Field(default={}, description="By name.")
+    dial_in: DialInSpec | None = Field(default=None, description="Remote access, if there is any.")
 
 
 class TenantSpec(Spec):

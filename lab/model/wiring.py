@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface
 
-from lab.model import edges, machines
-from lab.model.attachment import internet_sites, is_edge, recovered_prefixes, site_connections
+from lab.model import edges, lines, machines, warriors
+from lab.model.attachment import internet_wans, is_edge, recovered_prefixes, site_connections
 from lab.model.connections import Ipsec
 from lab.model.lab import (
     Bridge,
@@ -35,7 +35,7 @@ from lab.model.node_settings import (
 )
 from lab.model.tenants import Tenant
 from lab.model.topology import SiteSpec, Topology
-from lab.model.types import VM_MTU
+from lab.model.types import VM_MTU, IpNetwork
 from lab.southbound.identity import port_alias
 
 UPLINKS = ("pa0", "pa1")
@@ -63,6 +63,7 @@ def links(parts: Parts) -> tuple[Link, ...]:
         *_front_end_links(parts),
         *edges.links(parts.topology, parts.fabric),
         *_internet_links(parts),
+        *lines.links(parts.topology),
         *_vm_links(parts),
         *_lan_links(parts),
     )
@@ -110,10 +111,10 @@ def _front_end_links(parts: Parts) -> Iterator[Link]:
 def _internet_links(parts: Parts) -> Iterator[Link]:
     fabric = parts.fabric
     yield Link(LinkEnd(fabric.router, "inet0", VM_MTU), LinkEnd(fabric.internet, "tor0", VM_MTU))
-    for site in internet_sites(parts.topology):
+    for _, node in internet_wans(parts.topology):
         yield Link(
-            LinkEnd(fabric.internet, interface_name("s-", site), VM_MTU),
-            LinkEnd(site, "wan0", VM_MTU),
+            LinkEnd(fabric.internet, interface_name("s-", node), VM_MTU),
+            LinkEnd(node, "wan0", VM_MTU),
         )
 
 
@@ -137,7 +138,7 @@ def _lan_links(parts: Parts) -> Iterator[Link]:
 
 
 def nodes(parts: Parts) -> Mapping[str, Node]:
-    """All nodes of the lab by name: the fabric, sites, VMs, servers."""
+    """All nodes of the lab by name: the fabric, sites, road warriors, VMs, servers."""
     made = (
         _controller(parts),
         _router(parts),
@@ -145,6 +146,7 @@ def nodes(parts: Parts) -> Mapping[str, Node]:
         *(_host(parts, host) for host in parts.hosts),
         *(_gateway(parts, gateway, index) for index, gateway in enumerate(parts.gateways)),
         *_sites(parts),
+        *warriors.nodes(parts.topology, parts.tenants),
         *machines.vms(parts.topology, parts.fabric, parts.tenants),
         *machines.appliances(parts.topology, parts.fabric, parts.tenants),
         *machines.servers(parts.topology),
@@ -203,8 +205,8 @@ def _internet(parts: Parts) -> Node:
     """Knows the public networks and nothing else: no default route, none to the hoster's inner networks."""
     transit = parts.topology.fabric.transit.prefix
     uplinks = (
-        InterfaceAddress(interface_name("s-", site), with_prefix(other_host(spec.wan), spec.wan.network))
-        for site, spec in internet_sites(parts.topology).items()
+        InterfaceAddress(interface_name("s-", node), with_prefix(other_host(wan), wan.network))
+        for (_, node), wan in internet_wans(parts.topology).items()
     )
     return Node(
         name=parts.fabric.internet,
@@ -264,8 +266,15 @@ def _site(parts: Parts, name: str, spec: SiteSpec) -> Node:
         kind=NodeKind.SITE,
         image="fabric",
         bridges=(Bridge(edges.LAN_BRIDGE, VM_MTU),),
-        addresses=(on_network(edges.LAN_BRIDGE, router, spec.lan.prefix), InterfaceAddress("wan0", spec.wan)),
-        routes=(Route(DEFAULT_ROUTE, other_host(spec.wan)),),
+        addresses=(
+            on_network(edges.LAN_BRIDGE, router, spec.lan.prefix),
+            InterfaceAddress("wan0", spec.wan),
+            *lines.addresses(parts.topology, name),
+        ),
+        routes=(
+            Route(DEFAULT_ROUTE, other_host(spec.wan)),
+            *lines.routes(parts.topology, name, _cloud(parts, name)),
+        ),
         sysctls=SITE,
         interface_sysctls={**_proxy(parts, name, spec), **NO_IPV6},
         site=_site_config(parts, name, spec),
@@ -300,16 +309,33 @@ def _site_config(parts: Parts, name: str, spec: SiteSpec) -> SiteConfig | None:
                     wan_address=str(end.peer),
                     vip=str(parts.fabric.vip),
                     shared_secret=kind.shared_secret,
-                    local_asn=spec.asn,
+                    local_asn=spec.asn or 0,
                     peer_asn=gateway.asn,
                     compartment_address=str(gateway.address),
                     router_id=str(end.bgp_peer),
                     hold_time_s=gateway.hold_time_s,
+                    calls=kind.persistent,
+                    on_demand=not kind.persistent,
+                    cloud=() if spec.asn else tuple(str(prefix) for prefix in _cloud(parts, name)),
+                    carried=lines.carried(parts.topology, name),
                 )
         for vm in machines.gateway_vms((tenant,)):
             if vm.gateway is not None and vm.gateway.site == name:
                 return machines.far_end(vm, vm.gateway, spec)
     return None
+
+
+def _cloud(parts: Parts, site: str) -> tuple[IpNetwork, ...]:
+    """The subnets of the tenant that a site belongs to, as its compartment offers them: IPv4, not its own."""
+    for tenant in parts.tenants:
+        gateway = tenant.gateway
+        if gateway and any(item.site and item.site.name == site for item in gateway.connections):
+            return tuple(
+                subnet.prefix
+                for subnet in tenant.subnets
+                if subnet.name != gateway.subnet and subnet.prefix.version == 4
+            )
+    return ()
 
 
 def _names(members: tuple[Host, ...] | tuple[Gateway, ...]) -> tuple[str, ...]:

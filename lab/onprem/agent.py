@@ -11,8 +11,10 @@ from pyroute2.netlink.exceptions import NetlinkError
 from lab.ipsec.charon import Charon
 from lab.ipsec.device import TUNNEL_MTU, ensure_device
 from lab.ipsec.esp import EspBackend
+from lab.ipsec.state import Phase
 from lab.model.lab import SiteConfig
 from lab.onprem.config import CONNECTION, TUNNEL_DEVICE, WAN, Paths, tunnel
+from lab.speaker.routes import KernelRoutes
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +45,19 @@ class SiteAgent:
         if changed:
             state = self._charon.states[CONNECTION]
             log.info("%s %s %s", CONNECTION, state.phase.value, state.last_error)
-        if not self._device_ready:
-            try:
+        try:
+            if not self._device_ready:
                 self._device_ready = self._ensure_route()
-            except NetlinkError as error:
-                log.warning("%s not ready: %s", TUNNEL_DEVICE, error)
+            if self._site.cloud:
+                self._ensure_cloud()
+        except NetlinkError as error:
+            log.warning("%s not ready: %s", TUNNEL_DEVICE, error)
+
+    def _ensure_cloud(self) -> None:
+        """Static routes stand while the tunnel does: another way, with a worse metric, takes over."""
+        up = self._device_ready and self._charon.states[CONNECTION].phase is Phase.CONNECTED
+        with IPRoute() as kernel:
+            KernelRoutes(kernel, TUNNEL_DEVICE, self._site.lan_router).set(self._site.cloud if up else ())
 
     def _ensure_route(self) -> bool:
         """The hoster's BGP router is behind the tunnel: nobody can announce the way to the announcer.

@@ -56,7 +56,7 @@ def charon_config(paths: Paths, backend: EspBackend) -> CharonConfig:
 
 
 def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
-    """The connection to the hoster: always up, called again whenever it falls.
+    """The connection to the hoster: always up, called again whenever it falls; or the hoster calls on demand.
 
     The site offers everything that Microsoft's words can name; the gateway's policy chooses.
     """
@@ -70,7 +70,8 @@ def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
         ike_proposals=OFFERED_IKE,
         esp_proposals=OFFERED_ESP,
         backend=backend,
-        initiator=site.initiator,
+        initiator=site.calls,
+        on_demand=site.on_demand,
         dpd_delay_s=Timers().dpd_delay_s,
         if_id=XFRM_IF_ID if backend is EspBackend.KERNEL else 0,
     )

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from lab.model.edge import EDGE_PATH
 from lab.model.lab import SITE_PATH, Lab, Node
+from lab.model.roadwarrior import ROAD_WARRIOR_PATH
 from lab.model.router import ROUTER_PATH
 from lab.plan import marks
+from lab.plan.dial_in import DialInCertificates, road_warrior_config
 from lab.plan.kinds import properties_of
 from lab.southbound.identity import IDENTITY_PATH, NodeIdentity
 
@@ -34,11 +36,13 @@ class Materials:
             replaces its container.
         credentials: identifies certificates and token of the lab; when they are made anew, the containers
             that hold the old ones are replaced.
+        dial_in: certificates of remote access, by tenant.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[Path, str] = field(default_factory=dict)
     credentials: str = ""
+    dial_in: Mapping[str, DialInCertificates] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def container_spec(lab: Lab, node: Node, materials: Materials) -> ContainerSpec:
     """The container of a node.
 
     Raises:
-        KeyError: the materials lack the digest of one of the node's files.
+        KeyError: the materials lack the digest of one of the node's files, or a road warrior's certificate.
     """
     kind = properties_of(node)
     texts: dict[str, str] = {}
@@ -107,6 +111,9 @@ def container_spec(lab: Lab, node: Node, materials: Materials) -> ContainerSpec:
         texts[str(EDGE_PATH)] = node.edge.to_json()
     if node.router is not None:
         texts[str(ROUTER_PATH)] = node.router.to_json()
+    if node.road_warrior is not None:
+        config = road_warrior_config(node.road_warrior, materials.dial_in)
+        texts[str(ROAD_WARRIOR_PATH)] = config.to_json()
     spec = ContainerSpec(
         name=marks.container_name(lab.name, node.name),
         node=node.name,

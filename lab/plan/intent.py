@@ -10,32 +10,38 @@ because a lab wants to choose what the product decides alone: `routingDomainId`,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from lab.model.lab import Fabric, Host, Lab, Segment
 from lab.model.tenants import Subnet, Tenant
 from lab.model.wiring import UPLINKS
+from lab.plan.dial_in import DialInCertificates
 from lab.plan.intent_gateways import CREDENTIAL, VIP, gateways, management, tenant_gateway
 from lab.plan.intent_ports import appliance_interface, vm_interface
 from lab.plan.intent_traffic import access_control_list, list_path, route_table, table_path
 from lab.plan.resources import Resource, body, ref, resource
 
+Certificates = Mapping[str, DialInCertificates]
+NO_CERTIFICATES: Certificates = MappingProxyType({})
 MANAGEMENT, PROVIDER, FRONT_END = "management", "provider", "front-end"
 
 
-def intent(lab: Lab) -> list[Resource]:
-    """Everything that the Network Controller must know of a lab; what is referred to comes first. Pure."""
+def intent(lab: Lab, certificates: Certificates = NO_CERTIFICATES) -> list[Resource]:
+    """Everything that the Network Controller must know of a lab; what is referred to comes first. Pure.
+
+    Parameters:
+        certificates: of remote access, by tenant.
+
+    Raises:
+        KeyError: a tenant has remote access, and no certificates for it.
+    """
     return [
         *_fabric(lab),
         *(item for tenant in lab.tenants for item in _tenant(tenant)),
         # Last: a gateway may be linked to any tenant's VM network.
-        *(
-            item
-            for tenant in lab.tenants
-            if tenant.gateway is not None
-            for item in tenant_gateway(tenant, tenant.gateway)
-        ),
+        *(item for tenant in lab.tenants for item in _gateway(tenant, certificates)),
     ]
 
 
@@ -112,6 +118,12 @@ def _tenant(tenant: Tenant) -> Iterator[Resource]:
         yield resource(f"/networkInterfaces/{vm.name}", vm_interface(tenant, vm))
     for appliance in tenant.appliances:
         yield resource(f"/networkInterfaces/{appliance.name}", appliance_interface(tenant, appliance))
+
+
+def _gateway(tenant: Tenant, certificates: Certificates) -> Iterator[Resource]:
+    if tenant.gateway is not None:
+        own = certificates[tenant.name] if tenant.gateway.dial_in else None
+        yield from tenant_gateway(tenant, tenant.gateway, own)
 
 
 def _subnet(tenant: Tenant, subnet: Subnet) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 Shapes: MS-NCNBI section 3.1.5.17.4 and Microsoft's "Add a virtual gateway to a tenant virtual network".
 Extensions, where the product's gateway is told by cmdlets what its API does not carry: `holdTimeSeconds` of
 BGP peers; `persistent`, `networkOutageSeconds`, `numberOfTries`, `retryIntervalSeconds` of
-ipSecConfiguration; all of NAT, `natConfiguration`, after New-NetNat and Add-NetNatStaticMapping; and of
-links, `linkConfiguration`.
+ipSecConfiguration; all of NAT, `natConfiguration`, after New-NetNat and Add-NetNatStaticMapping; of links,
+`linkConfiguration`; and what `vpnConfiguration` says beside the pool, after Set-RemoteAccessRoutingDomain.
 """
 
 from __future__ import annotations
@@ -13,9 +13,21 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any
 
-from lab.model.connections import Connection, Forwarding, Gre, Ipsec, Link, Nat, NatMapping, SiteEnd
+from lab.model.connections import (
+    DIAL_IN,
+    Connection,
+    DialIn,
+    Forwarding,
+    Gre,
+    Ipsec,
+    Link,
+    Nat,
+    NatMapping,
+    SiteEnd,
+)
 from lab.model.lab import Lab
 from lab.model.tenants import Tenant, TenantGateway
+from lab.plan.dial_in import DialInCertificates
 from lab.plan.resources import Resource, body, ref, resource
 
 POOL, VIP, GRE_VIP, BGP_ROUTER = "gateways", "vip", "gre-vip", "bgp"
@@ -72,20 +84,30 @@ def gateways(lab: Lab) -> Iterator[Resource]:
         yield resource(f"/gateways/{gateway.name}", properties)
 
 
-def tenant_gateway(tenant: Tenant, gateway: TenantGateway) -> Iterator[Resource]:
-    """A tenant's virtual gateway, and before it what its connections refer to."""
+def tenant_gateway(
+    tenant: Tenant, gateway: TenantGateway, certificates: DialInCertificates | None = None
+) -> Iterator[Resource]:
+    """A tenant's virtual gateway, and before it what its connections refer to.
+
+    Parameters:
+        certificates: of its remote access; None: it has none.
+    """
     for connection in gateway.connections:
         match connection.kind:
             case Forwarding() as leg:
-                name = own(tenant, connection)
+                name = own(tenant, connection.name)
                 subnet = {"addressPrefix": str(leg.address.network), "vlanID": leg.vlan, "isPublic": False}
                 yield resource(
                     f"/logicalNetworks/{name}",
                     {"networkVirtualizationEnabled": False, "subnets": [body(name, subnet)]},
                 )
             case Nat() as nat:
-                address = {"ipAddress": str(nat.public_address), "publicIPAllocationMethod": "Static"}
-                yield resource(f"/publicIPAddresses/{own(tenant, connection)}", address)
+                yield _public_address(own(tenant, connection.name), nat.public_address)
+    vpn = {}
+    if gateway.dial_in is not None and certificates is not None:
+        yield _public_address(own(tenant, DIAL_IN), gateway.dial_in.public_address)
+        address = f"/publicIPAddresses/{own(tenant, DIAL_IN)}"
+        vpn = {"vpnConfiguration": _vpn(gateway.dial_in, address, certificates)}
     connections = [body(item.name, _connection(tenant, item)) for item in gateway.connections]
     yield resource(
         f"/virtualGateways/{tenant.name}",
@@ -93,15 +115,38 @@ def tenant_gateway(tenant: Tenant, gateway: TenantGateway) -> Iterator[Resource]
             "gatewayPools": [ref(f"/gatewayPools/{POOL}")],
             "gatewaySubnets": [ref(f"/virtualNetworks/{tenant.name}/subnets/{gateway.subnet}")],
             "routingType": "Dynamic",
+            **vpn,
             "networkConnections": connections,
             "bgpRouters": [body(BGP_ROUTER, _bgp_router(gateway))],
         },
     )
 
 
-def own(tenant: Tenant, connection: Connection) -> str:
+def own(tenant: Tenant, connection: str) -> str:
     """The id of what belongs to one connection. A name holds no dot, so no two ids are the same."""
-    return f"{tenant.name}.{connection.name}"
+    return f"{tenant.name}.{connection}"
+
+
+def _public_address(name: str, address: IPv4Address) -> Resource:
+    properties = {"ipAddress": str(address), "publicIPAllocationMethod": "Static"}
+    return resource(f"/publicIPAddresses/{name}", properties)
+
+
+def _vpn(access: DialIn, address: str, certificates: DialInCertificates) -> dict[str, Any]:
+    authority = {"caCertificate": certificates.authority} if access.certificates else {}
+    return {
+        "IPv4AddressPrefixes": [str(access.pool)],
+        "dnsIPAddresses": [str(server) for server in access.dns],
+        "maximumVpnConnections": access.maximum,
+        "publicIPAddress": ref(address),
+        "identity": access.identity,
+        "certificate": certificates.gateway.certificate,
+        "privateKey": certificates.gateway.key,
+        **authority,
+        "users": [body(name, {"password": password}) for name, password in access.users.items()],
+        "outboundKiloBitsPerSecond": access.outbound_kbps,
+        "inboundKiloBitsPerSecond": access.inbound_kbps,
+    }
 
 
 def _bgp_router(gateway: TenantGateway) -> dict[str, Any]:
@@ -118,7 +163,9 @@ def _bgp_peers(gateway: TenantGateway) -> Iterator[tuple[str, SiteEnd]]:
     """Of two sites with one network, the routes' metric says which is spoken to: they are one peer."""
     seen: set[IPv4Address] = set()
     for connection in gateway.connections:
-        if connection.site is not None and connection.site.bgp_peer not in seen:
+        if connection.site is None or connection.site.bgp_peer_asn is None:
+            continue
+        if connection.site.bgp_peer not in seen:
             seen.add(connection.site.bgp_peer)
             yield connection.name, connection.site
 
@@ -126,7 +173,7 @@ def _bgp_peers(gateway: TenantGateway) -> Iterator[tuple[str, SiteEnd]]:
 def _bgp_peer(site: SiteEnd, gateway: TenantGateway) -> dict[str, Any]:
     return {
         "peerIPAddress": str(site.bgp_peer),
-        "extAsNumber": as_number(site.bgp_peer_asn),
+        "extAsNumber": as_number(site.bgp_peer_asn or 0),
         "holdTimeSeconds": gateway.hold_time_s,
     }
 
@@ -147,7 +194,7 @@ def _connection(tenant: Tenant, connection: Connection) -> dict[str, Any]:
             common = {"connectionType": "GRE", **rates, **destination, "routes": routes}
             return {**common, "greConfiguration": {"greKey": key}}
         case Forwarding(_, address):
-            name = own(tenant, connection)
+            name = own(tenant, connection.name)
             return {
                 "connectionType": "L3",
                 **rates,
@@ -161,7 +208,7 @@ def _connection(tenant: Tenant, connection: Connection) -> dict[str, Any]:
                 "connectionType": "NAT",
                 **rates,
                 "routes": routes,
-                "natConfiguration": _nat(nat, f"/publicIPAddresses/{own(tenant, connection)}"),
+                "natConfiguration": _nat(nat, f"/publicIPAddresses/{own(tenant, connection.name)}"),
             }
         case Link(other, offers):
             configuration = {

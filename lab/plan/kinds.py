@@ -62,6 +62,7 @@ KINDS: Mapping[NodeKind, KindProperties] = MappingProxyType(
         # A VM by its place, a router by its work.
         NodeKind.GATEWAY_VM: KindProperties(capabilities=("NET_ADMIN", "NET_RAW"), devices=(TUN,)),
         NodeKind.EDGE: KindProperties(capabilities=("NET_ADMIN",)),
+        NodeKind.ROADWARRIOR: KindProperties(capabilities=("NET_ADMIN", "NET_RAW"), devices=(TUN,)),
         NodeKind.VM: KindProperties(capabilities=("NET_RAW",), fabric=False),
         NodeKind.SERVER: KindProperties(capabilities=("NET_RAW",), fabric=False),
         # A partner's own program speaks GRE or UDP by raw socket.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
@@ -30,6 +30,9 @@ class Speaker(Protocol):
 
     @property
     def hold_time_s(self) -> int: ...
+
+    @property
+    def carried(self) -> Mapping[str, int]: ...
 
 
 def exabgp_config(site: Speaker, routes_command: Sequence[str]) -> str:
@@ -61,7 +64,7 @@ neighbor {site.compartment_address} {{
 
     static {{
         route {site.lan_prefix} next-hop self;
-    }}
+{_carried(site)}    }}
 
     api {{
         processes [ routes ];
@@ -73,6 +76,14 @@ neighbor {site.compartment_address} {{
     }}
 }}
 """
+
+
+def _carried(site: Speaker) -> str:
+    """What is another AS's shows both on its path, so that the way to that AS itself is the shorter."""
+    return "".join(
+        f"        route {prefix} next-hop self as-path [ {site.local_asn} {asn} ];\n"
+        for prefix, asn in site.carried.items()
+    )
 
 
 def exabgp_environment(site: Speaker) -> dict[str, str]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from lab.datapath.access_port import NO_VLAN
 from lab.model.edge import EdgeConfig
 from lab.model.router import RouterConfig
 
@@ -126,6 +127,12 @@ class EdgeWorld:
         process.terminate()
         process.wait(10)
 
+    def kill(self, name: str) -> None:
+        """End a program that has no time to say so."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait(10)
+
     def log(self, name: str) -> str:
         """What a program has said."""
         return (self.state / f"{name}.log").read_text()
@@ -157,7 +164,10 @@ class EdgeWorld:
             gateways={"gw-01": GATEWAY},
             gateway_asn=65001,
             announced=("203.0.113.10/32", "203.0.113.64/28"),
-            access_ports={f"f-{tenant}-dc": vlan for tenant, (_, vlan) in TENANTS.items()},
+            access_ports={
+                **{f"f-{tenant}-dc": vlan for tenant, (_, vlan) in TENANTS.items()},
+                **{f"f-{tenant}-mpls": NO_VLAN for tenant in TENANTS},
+            },
         )
         path = self.state / "router.json"
         path.write_text(config.to_json())
@@ -202,6 +212,8 @@ def edge_world(state: Path) -> Iterator[EdgeWorld]:
         gw.ip(f"link set {FE} up")
         for tenant, (peer, vlan) in TENANTS.items():
             inner = made[tenant]
+            # The VM's address is here for want of a VM; in the VLAN, nobody but a router leads to it.
+            inner.run("sysctl -qw net.ipv4.conf.all.arp_ignore=1")
             inner.ip(f"addr add {COMPARTMENT}/32 dev lo")
             inner.ip(f"addr add {VM}/32 dev lo")
             world.gw.plug_gre(inner, f"g-{tenant}", IPv4Address(peer), KEY, "mpls0")

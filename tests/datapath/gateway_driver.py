@@ -1,7 +1,8 @@
 """Runs a gateway's agent without a Network Controller: goal states come as files, reports go as files.
 
 Started in the gateway's namespace with the path of a folder that holds `settings.json`. A new `goal` is
-applied; the result goes to `answer` as JSON, the latest report to `report` as protobuf's JSON.
+applied; the result goes to `answer` as JSON, with the time that it took, the latest report to `report` as
+protobuf's JSON.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Collection
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -24,7 +27,7 @@ from lab.errors import LabError
 from lab.ipsec.esp import detect_backend
 from lab.model.names import interface_name
 from lab.southbound import southbound_pb2 as pb
-from lab.southbound.keys import GoalState
+from lab.southbound.keys import GoalState, patch
 
 POLL_S = 0.05
 
@@ -32,31 +35,38 @@ POLL_S = 0.05
 class WireEndpoint:
     """Stands for the WNV filter: what leaves a vport goes, whole, to the interface `x-TENANT` and back."""
 
+    def __init__(self) -> None:
+        self._wired: set[int] = set()
+
     def apply(self, goal: GoalState, _touched: Collection[str] | None = None) -> None:
+        lines = []
         for record in goal.values():
             if record.HasField("compartment"):
                 name = record.compartment.tenant
                 vport, wire = interface_name("v-", name), interface_name("x-", name)
-                if wire not in tc("filter", "show", "dev", vport, "ingress"):
-                    redirect(vport, wire)
-                    redirect(wire, vport)
+                index = socket.if_nametoindex(vport)
+                if index not in self._wired and wire not in tc("filter", "show", "dev", vport, "ingress"):
+                    lines += [*redirect(vport, wire), *redirect(wire, vport)]
+                self._wired.add(index)
+        if lines:
+            tc("-batch", "-", text="\n".join(lines))
 
     def report(self) -> pb.Report:
         return pb.Report()
 
 
-def redirect(source: str, target: str) -> None:
-    """Every frame that arrives at one interface leaves by the other."""
-    tc("qdisc", "replace", "dev", source, "clsact")
-    tc("filter", "del", "dev", source, "ingress")
-    tc(
-        *("filter", "add", "dev", source, "ingress", "protocol", "all", "prio", "1", "u32"),
-        *("match", "u32", "0", "0", "action", "mirred", "egress", "redirect", "dev", target),
-    )
+def redirect(source: str, target: str) -> list[str]:
+    """Every frame that arrives at one interface leaves by the other: lines for tc."""
+    return [
+        f"qdisc replace dev {source} clsact",
+        f"filter del dev {source} ingress",
+        f"filter add dev {source} ingress protocol all prio 1 u32 match u32 0 0"
+        f" action mirred egress redirect dev {target}",
+    ]
 
 
-def tc(*words: str) -> str:
-    return subprocess.run(["tc", *words], check=True, capture_output=True, text=True).stdout
+def tc(*words: str, text: str = "") -> str:
+    return subprocess.run(["tc", *words], input=text, check=True, capture_output=True, text=True).stdout
 
 
 async def main(folder: Path) -> None:
@@ -66,16 +76,20 @@ async def main(folder: Path) -> None:
     front_end = FrontEnd(settings.front_end, Path(values["pins"]))
     agent = GatewayAgent(settings, detect_backend(), WireEndpoint(), front_end)
     applied = b""
+    state: dict[str, pb.Record] = {}
     while True:
         goal = (folder / "goal").read_bytes()
         if goal != applied:
             applied = goal
             message = pb.GoalStateDelta.FromString(goal)
-            answer = {"version": message.version, "error": ""}
+            answer: dict[str, object] = {"version": message.version, "error": ""}
+            begun = time.monotonic()
+            touched = patch(state, message)
             try:
-                await agent.apply({record.key: record for record in message.upserts})
+                await agent.apply(state, touched)
             except LabError as error:
                 answer["error"] = str(error)
+            answer["seconds"] = round(time.monotonic() - begun, 3)
             put(folder / "answer", json.dumps(answer))
         put(folder / "report", MessageToJson(agent.report(), preserving_proto_field_name=True))
         await asyncio.sleep(POLL_S)

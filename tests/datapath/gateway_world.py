@@ -115,14 +115,14 @@ class World:
         return self.run(name, "ping", "-c1", "-W1", *options, target, check=False).returncode == 0
 
     @contextmanager
-    def undisturbed(self, tenant: str) -> Iterator[None]:
+    def undisturbed(self, tenant: str, interval_s: float = 0.02) -> Iterator[None]:
         """Traffic from a tenant's VM to its site, of which no packet may be lost meanwhile.
 
         Raises:
             AssertionError: some were.
         """
         pinging = subprocess.Popen(
-            self.command(f"vm-{tenant}", "ping", "-q", "-i", "0.02", "192.168.50.10"),
+            self.command(f"vm-{tenant}", "ping", "-q", "-i", str(interval_s), "192.168.50.10"),
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -195,7 +195,7 @@ class World:
             self.address(machine, "lo", "10.0.0.4/32")
             self.run(machine, "ip", "route", "add", "default", "via", "10.0.2.2", "src", "10.0.0.4")
 
-    def configure_site(self, tenant: str, offers: str = "192.168.50.0/24") -> Path:
+    def configure_site(self, tenant: str, offers: str = "192.168.50.0/24", **more: Any) -> Path:
         """Write a site's configuration; its daemons read it when they start."""
         site = SiteConfig(
             name=f"{tenant}-hq",
@@ -209,15 +209,20 @@ class World:
             compartment_address="10.0.2.2",
             router_id="192.168.50.1",
             hold_time_s=HOLD_TIME_S,
+            **more,
         )
         path = self.folder / f"site-{tenant}" / "site.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(site.to_json())
         return path
 
-    def start_site(self, tenant: str) -> None:
-        """The site's supervisor with the services that its image has."""
-        path = self.configure_site(tenant)
+    def start_site(self, tenant: str, **more: Any) -> None:
+        """The site's supervisor with the services that its image has.
+
+        Parameters:
+            more: of its `SiteConfig`.
+        """
+        path = self.configure_site(tenant, **more)
         folder = path.parent
         scan = folder / "service"
         scan.mkdir()

@@ -27,6 +27,7 @@ from gwnode.nat_front import SYSCTLS as FRONT_SYSCTLS
 from gwnode.nat_sessions import NatSession, end_stale_sessions, sessions
 from gwnode.netns import set_sysctl
 from gwnode.nft import chain, replace_table
+from gwnode.transit import Transit
 from lab.model.internet import NEVER_OUTSIDE
 from lab.southbound import southbound_pb2 as pb
 
@@ -51,13 +52,23 @@ SHELL = pb.NatMapping(
 )
 
 
+def transit(number: int) -> Transit:
+    """Of the tenant of that number."""
+    return Transit(IPv4Network(f"100.64.0.{2 * number}/31"))
+
+
 class NatWorld:
     """The namespaces, by short name, and what the agent would do with them."""
 
     def __init__(self, made: dict[str, Namespace]) -> None:
         self.at = made
         self.legs = [
-            Leg(tenant, f"n-{tenant}", IPv4Address(PUBLIC[tenant]), IPv4Network(f"100.64.0.{2 * number}/31"))
+            Leg(
+                tenant,
+                f"n-{tenant}",
+                IPv4Address(PUBLIC[tenant]),
+                transit(number),
+            )
             for number, tenant in enumerate(TENANTS)
         ]
 
@@ -104,9 +115,9 @@ class NatWorld:
         for prefix in INSIDE:
             at[comp].ip(f"route add {prefix} via 10.0.2.1")
         self.wire("gateway", leg.device, comp, "nat0")
-        at["gateway"].ip(f"address add {leg.outer}/31 dev {leg.device}")
-        at[comp].ip(f"address add {leg.inner}/31 dev nat0")
-        at[comp].ip(f"route add default via {leg.outer}")
+        at["gateway"].ip(f"address add {leg.transit.outer}/31 dev {leg.device}")
+        at[comp].ip(f"address add {leg.transit.inner}/31 dev nat0")
+        at[comp].ip(f"route add default via {leg.transit.outer}")
         for name, value in SYSCTLS.items():
             at[comp].call(partial(set_sysctl, name, value))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,10 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from lab.datapath import access_port as access_module
 from lab.datapath import front_end_abi as fe
-from lab.datapath.access_port import AccessPorts
+from lab.datapath.access_port import NO_VLAN, AccessPorts
 from lab.datapath.attach import ClsactHook, Side
 from lab.datapath.build import FRONT_END_SOURCE
 from lab.datapath.errors import InvalidPolicyError
@@ -132,6 +134,34 @@ def test_a_port_changes_its_vlan_and_ends_to_be_one(site: Site) -> None:
     with closing(Map.pinned(site.pins / "maps" / fe.ACCESS)) as ports:
         index = site.tor.ifindex("p-red").to_bytes(4, sys.byteorder)
         assert ports.items() == {index: VLANS["blue"].to_bytes(4, sys.byteorder)}
+
+
+def test_a_port_of_no_vlan_sends_and_hears_nothing_with_a_tag(site: Site) -> None:
+    use_both_ways(site)
+    site.tor.call(lambda: site.access.apply({"p-red": NO_VLAN, "p-blue": NO_VLAN}))
+    for tenant in VLANS:
+        site.stations[tenant].ip("neigh flush all")
+        assert site.stations[tenant].call(partial(ping, "10.127.134.55", within_s=0.5)) is None
+    site.stations["red"].ip("addr flush dev eth0")
+    site.stations["red"].ip("addr add 10.127.134.66/24 dev eth0")
+    answered(site.stations["red"], "10.127.134.65")
+
+    tagged = Ether(dst="ff:ff:ff:ff:ff:ff") / Dot1Q(vlan=VLANS["blue"]) / ARP(pdst="10.127.134.55")
+    before = site.gw.front_end.counters().legs["v-blue"]
+    site.stations["red"].call(lambda: send(bytes(tagged)))
+    site.inside["blue"].ip("neigh flush all")
+    site.inside["blue"].call(partial(ping, "10.127.134.65", within_s=0.5))
+    drops = site.access.counters().drops
+    assert drops["p-red", FrontEndDrop.TAGGED] == 1
+    assert drops["p-red", FrontEndDrop.OTHER_VLAN], "the compartment's question for a neighbour"
+    assert site.gw.front_end.counters().legs["v-blue"].packets_in == before.packets_in
+
+
+def send(frame: bytes) -> None:
+    """A frame out of a station's interface, as it is."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind(("eth0", 0))
+        raw.send(frame)
 
 
 def test_a_wrong_port_is_refused_before_anything_is_touched(site: Site) -> None:

@@ -12,8 +12,8 @@ import pytest
 from gwnode.bgp.router import Router
 from gwnode.bgp.sessions import Connectivity
 from lab.model.lab import SiteConfig
-from lab.onprem.config import exabgp_config, exabgp_environment
 from lab.southbound import southbound_pb2 as pb
+from lab.speaker.config import exabgp_config, exabgp_environment
 from lab.testing.eventually import eventually
 
 from .bgp_world import HOLD_TIME_S, ROUTER, ROUTER_ASN, BgpWorld, Offer, Site, bgp_world

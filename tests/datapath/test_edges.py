@@ -85,9 +85,7 @@ def test_an_edge_s_tunnel_has_room_for_its_headers(world: EdgeWorld) -> None:
 
 def test_an_edge_whose_agent_is_killed_goes_on(world: EdgeWorld) -> None:
     eventually(lambda: answers(world, "red-mpls-pc", VM), UP_S)
-    killed = world.processes.pop("red-mpls-lab.edge-run")
-    killed.kill()
-    killed.wait(10)
+    world.kill("red-mpls-lab.edge-run")
     answers(world, "red-mpls-pc", VM)
     world.start_edge_agent("red", "mpls")
     eventually(lambda: said(world, "red-mpls-lab.edge-run", "is behind"), UP_S)
@@ -110,7 +108,7 @@ def test_an_edge_that_is_wired_anew_is_served_anew(world: EdgeWorld) -> None:
 def test_without_bgp_an_edge_forgets_the_vms_but_not_the_router(world: EdgeWorld) -> None:
     edge = world.inside["red-dc"]
     eventually(lambda: answers(world, "red-dc-pc", VM), UP_S)
-    world.stop("red-dc-lab.edge-exabgp")
+    world.kill("red-dc-lab.edge-exabgp")
     eventually(lambda: forgotten(edge.ip("route")), UP_S)
     world.start_edge_bgp("red", "dc")
     eventually(lambda: answers(world, "red-dc-pc", VM), UP_S)

@@ -209,7 +209,7 @@ def test_a_removed_tenant_takes_the_link_along_and_brings_it_back(world: Linked)
 def test_prefixes_that_overlap_are_refused_and_change_nothing(world: Linked) -> None:
     world.apply(compartment("blue", uses="10.0.1.0/24"), compartment("green"))
     error = str(eventually(world.answer, WITHIN_S)["error"])
-    assert "HNV-GW-006" in error
+    assert "HNV-GW-007" in error
     assert "10.0.1.0/24" in error
     assert world.pings("vm-blue", VM["green"])
 

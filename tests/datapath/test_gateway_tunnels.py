@@ -242,9 +242,11 @@ def filtered_updates(world: World, tenant: str) -> int:
     return sum(int(count) for count in re.findall(r"Import updates: +\d+ +\d+ +(\d+)", text))
 
 
-@pytest.mark.parametrize("prefix", ["10.0.0.0/25", "0.0.0.0/0", "203.0.113.0/24", "100.64.0.2/31"])
+@pytest.mark.parametrize(
+    "prefix", ["10.0.0.0/25", "0.0.0.0/0", "128.0.0.0/1", "203.0.113.0/24", "100.64.0.2/31"]
+)
 def test_a_site_cannot_offer_what_is_not_its_own(world: World, prefix: str) -> None:
-    """A part of the VM network, everything, the hoster's front end, another tenant's front-end pair."""
+    """A part of the VM network, everything, half of it, the hoster's front end, another tenant's transit."""
 
     def refused() -> None:
         assert world.peer("blue").get("state") == "Connected"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from lab.cli.status import _policy_of, _with_absent
+from lab.cli.status import _caller, _policy_of, _with_absent
+from lab.controller.client import VpnClient
 from lab.engine.observe import StandingNode
 from lab.engine.state import LabRecord, LabState
 
@@ -29,3 +31,9 @@ def test_a_policy_that_is_not_well_says_why() -> None:
     assert _policy_of(agent) == ("Failure", "192.168.6.10", "not connected")
     assert _policy_of({**agent, "status": "Success"})[2] == ""
     assert _policy_of(None) == ("", "", "")
+
+
+def test_who_has_called_is_a_row() -> None:
+    alice = VpnClient("blue", "alice", "10.99.0.1", "198.51.100.2", "2026-01-01T00:00:00+00:00", 7, 9)
+    row = _caller(asdict(alice))
+    assert row == ("blue", "alice", "10.99.0.1", "198.51.100.2", "2026-01-01T00:00:00+00:00", "7", "9")

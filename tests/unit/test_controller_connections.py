@@ -189,3 +189,19 @@ def test_a_gateway_announces_to_the_routers_of_its_front_end(lab: Datacenter) ->
     (router,) = lab.records("gw01", "front_end_router")
     assert (router.asn, router.peers[0].address, router.peers[0].asn) == (65001, "203.0.113.1", 65000)
     assert lab.records("gw01", "switch_settings") == []
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_hosts_send_what_dials_an_on_demand_connection(lab: Datacenter, persistent: bool) -> None:
+    """The first packet can call nobody if no host sends it; what is always up and is down leads nowhere."""
+    wanted = {
+        **ipsec(persistent=persistent),
+        "routes": [{"destinationPrefix": "192.168.99.0/24", "metric": 10}],
+    }
+    lab.put(BLUE, with_connection(lab, BLUE, "second", wanted))
+    (place,) = (item for item in lab.records("gw01", "compartment") if item.tenant == "blue")
+    down = pb.ConnectionState(rdid=place.rdid, name="second", state="Disconnected")
+    report = pb.Report(connections=[down], learned_routes=[pb.LearnedRoutes(rdid=place.rdid)])
+    lab.observe("gw01", report)
+    key = f"customer-route/{place.rdid}/192.168.99.0/24"
+    assert (key in lab.goal_state("hv01")) == (not persistent)

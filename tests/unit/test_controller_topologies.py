@@ -12,6 +12,7 @@ from controller_support import Datacenter
 from datapath_support import policy_of
 
 from lab.datapath.validation import validate
+from lab.engine.dial_in import certificates
 from lab.model.loader import load
 from lab.model.resolve import resolve
 from lab.plan.intent import intent
@@ -22,8 +23,9 @@ Resources = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture(params=TOPOLOGIES, ids=lambda path: path.stem)
-def resources(request: pytest.FixtureRequest) -> Resources:
-    return [(path, dict(body)) for path, body in intent(resolve(load(request.param)))]
+def resources(request: pytest.FixtureRequest, tmp_path: Path) -> Resources:
+    wanted = resolve(load(request.param))
+    return [(path, dict(body)) for path, body in intent(wanted, certificates(wanted, tmp_path))]
 
 
 @pytest.fixture

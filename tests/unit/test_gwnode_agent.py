@@ -48,8 +48,8 @@ def test_what_is_the_switchs_alone_moves_no_compartment(monkeypatch: pytest.Monk
     async def follow() -> None:
         agent = GatewayAgent(Settings(lab="small"), EspBackend.KERNEL, switch, NoFrontEnd())
 
-        def whole(goal: GoalState) -> None:
-            calls.append(("whole", None))
+        def whole(goal: GoalState, *, is_change: bool) -> None:
+            calls.append(("whole", {"change"} if is_change else None))
             switch.apply(goal)
 
         monkeypatch.setattr(agent, "_apply_whole", whole)
@@ -65,7 +65,7 @@ def test_what_is_the_switchs_alone_moves_no_compartment(monkeypatch: pytest.Monk
     first, lookup, compartment, refused, after = (
         [("whole", None), ("switch", None)],
         [("switch", {"lookup/5001/10.0.0.4"})],
-        [("whole", None), ("switch", None)],
+        [("whole", {"change"}), ("switch", None)],
         [("switch", {"lookup/5001/10.0.0.5"})],
         [("whole", None), ("switch", None)],
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gwnode.bgp.config import RouterConfig, render
+from gwnode.bgp.router import explained
 from gwnode.bgp.routes import Kind, Learned, Route, learned, of_kind, routes
 from gwnode.bgp.sessions import Connectivity, Session, plain, sessions
 from gwnode.runtime import router_files
@@ -257,3 +258,19 @@ def test_a_tenants_name_cannot_say_anything_to_bird() -> None:
     files = router_files(Settings(lab="x"), 'a";include"/etc/passwd')
     assert '"' not in str(files.flaps)
     assert files.flaps.parent == Settings(lab="x").state
+
+
+def test_a_peer_that_is_held_back_says_why_in_its_state() -> None:
+    standing = Session("peer_a", Connectivity.CONNECTED, 1, "", limit=500)
+    flapping = [Route(f"10.{number}.0.0/16", "peer_a", False, True, True) for number in range(5)]
+    others = [
+        Route("10.9.0.0/16", "peer_b", False, True, True),
+        Route("10.8.0.0/16", "peer_a", True, True, False),
+    ]
+    assert explained(standing, others) == standing
+    blocked = explained(replace(standing, blocked=True), others)
+    assert blocked.last_error == "the peer offers more than 500 prefixes: the others are not taken"
+    damped = explained(standing, [*flapping, *others])
+    assert damped.last_error == "damped, because they flap: 10.0.0.0/16, 10.1.0.0/16, 10.2.0.0/16, ..."
+    down = replace(standing, status=Connectivity.CONNECTING, last_error="the peer does not answer")
+    assert explained(down, flapping) == down

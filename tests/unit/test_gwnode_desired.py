@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from ipaddress import IPv4Network
+from urllib.parse import quote
 
 import pytest
 
 from gwnode.bgp.router import router_config
-from gwnode.compartments import fixed_routes, routes_of
+from gwnode.compartments import chosen, fixed_routes, routes_of
 from gwnode.connections.ipsec import tunnel_report
-from gwnode.connections.wanted import GreEnd, IpsecDefaults, IpsecEnd, Transit, leg_name
+from gwnode.connections.wanted import GreEnd, IpsecDefaults, IpsecEnd, leg_name
 from gwnode.desired import SHARED_NAME, SHARED_PEER, Tenant, allocate, tenants
 from gwnode.filter import compartment_ruleset
 from gwnode.frontend import Flow, Translations, follows, ruleset
@@ -19,6 +20,7 @@ from gwnode.nft import transaction
 from gwnode.report import report
 from gwnode.runtime import Observation
 from gwnode.services import Service
+from gwnode.transit import Transit
 from lab.errors import LabError
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.state import Phase, TunnelState
@@ -27,6 +29,7 @@ from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, record
 
 POOL = IPv4Network("100.64.0.0/16")
+GRE = pb.Gre(local="203.0.113.20", peer="203.0.113.60", key=7)
 VIP = "203.0.113.10"
 LIBIPSEC = IpsecDefaults(EspBackend.LIBIPSEC, Timers())
 KERNEL = IpsecDefaults(EspBackend.KERNEL, Timers())
@@ -181,7 +184,7 @@ def test_a_connection_of_no_kind_is_refused() -> None:
 
 
 def test_legs_of_many_tenants_that_call_theirs_the_same_stay_apart() -> None:
-    names = {leg_name(f"tenant-{number}", "headquarters") for number in range(1000)}
+    names = {leg_name(f"tenant-{number}", "headquarters", "gre") for number in range(1000)}
     assert len(names) == 1000
     assert max(map(len, names)) <= 15
 
@@ -198,6 +201,40 @@ def test_a_table_is_replaced_in_one_transaction() -> None:
     commands = json.loads(transaction(compartment_ruleset(TENANTS["blue"], 1400)))["nftables"]
     assert [next(iter(command)) for command in commands[:3]] == ["add", "delete", "add"]
     assert '"value": 1360' in json.dumps(commands)
+
+
+def test_names_that_would_meet_are_kept_apart() -> None:
+    """Resource ids may hold nearly every sign."""
+    red, other = compartment("red", "198.51.100.6"), compartment("red+red-hq", "198.51.100.10")
+    found = desired(red, other)
+    units = {item.unit for tenant in found.values() for item in tenant.connections.values()}
+    assert len(units) == 2
+    assert "red+red-hq" in units
+    assert quote("red+red-hq") not in units
+
+
+def test_a_connection_that_becomes_of_another_kind_is_another_one() -> None:
+    kinds = [connection("hq", "198.51.100.2"), pb.Connection(name="hq", gre=GRE)]
+    legs = set()
+    for item in kinds:
+        wanted = compartment("blue", "198.51.100.2")
+        wanted.connections[0].CopyFrom(item)
+        legs.add(desired(wanted)["blue"].connections["hq"].leg)
+    assert len(legs) == 2
+
+
+def test_what_cannot_be_read_is_refused_and_not_raised() -> None:
+    item = compartment("blue", "198.51.100.2", connections=[pb.Connection(name="rack", gre=pb.Gre(key=7))])
+    assert refused_code(item) == "HNV-GW-006"
+    without = compartment("blue", "198.51.100.2")
+    without.ClearField("connections")
+    without.vip = ""
+    assert desired(without)["blue"].vip is None
+
+
+def test_of_two_routes_alike_one_is_chosen() -> None:
+    one, other = (WantedRoute(IPv4Network("10.9.0.0/16"), device, metric=10) for device in ("a", "b"))
+    assert chosen([one, other]) == chosen([other, one]) == [one]
 
 
 TRANSLATIONS = Translations.of(TENANTS.values())
@@ -267,3 +304,21 @@ def test_a_peer_without_a_static_route_is_a_fault_as_in_the_product() -> None:
 
 def test_a_run_script_quotes_its_words() -> None:
     assert Service("x", ("echo", "it's")).script() == "#!/bin/sh\nexec 2>&1\nexec 'echo' 'it'\\''s'\n"
+
+
+def test_no_site_gets_what_is_for_a_road_warrior() -> None:
+    """A site could offer one address of the pool: the most specific route wins."""
+    callers = pb.Connection(
+        name="dial-in",
+        dial_in=pb.DialIn(
+            public_address="203.0.113.40",
+            pool="10.99.0.0/24",
+            users=[pb.DialInUser(name="alice", password="a")],
+            certificate="CERTIFICATE",
+            private_key="KEY",
+            identity="blue.vpn",
+        ),
+    )
+    (tenant,) = desired(compartment("blue", "198.51.100.2", connections=[callers])).values()
+    config = router_config(tenant, BLUE.bgp, [], 10)
+    assert IPv4Network("10.99.0.0/24") in config.refused

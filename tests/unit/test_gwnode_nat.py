@@ -13,12 +13,18 @@ from gwnode.nat import Nat, PortMapping, disjoint, forward_rules, nat, nat_items
 from gwnode.nat_front import MARK, TABLE, Leg, leg_items, leg_routes, shared_addresses
 from gwnode.nat_sessions import Direction, End, Tracked, direction, follows
 from gwnode.nft import transaction
+from gwnode.transit import Transit
 from lab.errors import LabError
 from lab.model.internet import NEVER_OUTSIDE
 from lab.southbound import southbound_pb2 as pb
 
 INSIDE = (IPv4Network("10.0.0.0/24"), IPv4Network("10.0.1.0/24"))
 PUBLIC = "203.0.113.20"
+
+
+def transit(number: int) -> Transit:
+    """Of the tenant of that number."""
+    return Transit(IPv4Network(f"100.64.0.{2 * number}/31"))
 
 
 def mapping(**values: Any) -> pb.NatMapping:
@@ -143,7 +149,12 @@ def test_a_change_ends_what_could_not_begin_any_more(item: Nat, kept: list[bool]
 
 def legs(*publics: str) -> list[Leg]:
     return [
-        Leg(f"t{number}", f"n-t{number}", IPv4Address(public), IPv4Network(f"100.64.0.{2 * number}/31"))
+        Leg(
+            f"t{number}",
+            f"n-t{number}",
+            IPv4Address(public),
+            transit(number),
+        )
         for number, public in enumerate(publics)
     ]
 

@@ -96,6 +96,8 @@ WRONG = [
     ('port: 8022, to: "10.0.0.4:80"', "port: 8022, to: 10.0.0.9", Code.CONNECTION, "to: 10.0.0.9", "VM"),
     ('port: 8022, to: "10.0.0.4:80"', 'port: 8022, to: "10.0.0.4:http"', Code.VALUE, "4:http", "10.0.0.4:80"),
     ('port: 8022, to: "10.0.0.4:80"', "port: 8022, to: web", Code.ADDRESS, "to: web", "10.0.0.4"),
+    ("gw01: {capacity-kbps: 1000000}", "gw01: {capacity-kbps: 600000}", Code.CAPACITY,
+     "^connections:\n        hq: {type: ipsec, site: red-hq", "left"),
     ("from: 198.51.100.0/24", 'from: "fd00::/64"', Code.FAMILY, "fd00::/64", "IPv4"),
     (MPLS, MPLS + "\n        out: {type: nat, public-address: 203.0.113.40}", Code.CONNECTION,
      "        internet:\n          ^type: nat", "one NAT"),
@@ -197,7 +199,8 @@ def test_two_tenants_edges_have_the_same_address_in_different_vlans() -> None:
     assert blue.addresses == red.addresses
     router = found.nodes["tor"].router
     assert router is not None
-    assert router.access_ports == {"f-blue-dc": 1001, "f-red-dc": 1002}
+    ports = {"f-blue-dc": 1001, "f-red-dc": 1002, "f-blue-mpls": 0, "f-red-mpls": 0}
+    assert router.access_ports == ports, "who is in no VLAN is kept off all of them"
     assert router.announced == ("203.0.113.10/32", "203.0.113.30/32", "203.0.113.31/32", "203.0.113.64/28")
 
 

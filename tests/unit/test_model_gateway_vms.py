@@ -54,7 +54,8 @@ def test_both_ends_of_its_tunnel_agree_and_one_of_them_calls() -> None:
     assert site is not None
     assert (gateway.wan_address, gateway.vip) == (site.vip, site.wan_address)
     assert gateway.shared_secret == site.shared_secret
-    assert (gateway.initiator, site.initiator) == (False, True)
+    assert (gateway.calls, site.calls) == (False, True)
+    assert not gateway.on_demand, "charon calls once when it has been started anew"
     assert (gateway.routes, site.routes) == (("192.168.50.0/24",), ("10.0.0.0/24",))
     assert not gateway.bgp
     assert not site.bgp

@@ -25,6 +25,9 @@ enum hnv_fe_drop {
 };
 _Static_assert(sizeof(enum hnv_fe_drop) == 4, "abi");
 
+/* In place of an access port's VLAN id: what has no tag, and nothing else. No VLAN has this number. */
+#define HNV_FE_UNTAGGED 0x1000
+
 /* As the connection sees it: in is from the front end, out is to it. Of an access port: from and to its station. */
 enum hnv_fe_direction {
 	HNV_FE_IN = 0,

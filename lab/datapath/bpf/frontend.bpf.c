@@ -82,6 +82,8 @@ static __always_inline int access_ingress(struct __sk_buff *skb, struct crossing
 			return error;
 	}
 	measure(skb, crossing, sizeof(struct ethhdr));
+	if (vlan == HNV_FE_UNTAGGED)
+		return TC_ACT_OK;
 	return bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), vlan) ? -HNV_FE_DROP_ENCAP : TC_ACT_OK;
 }
 
@@ -101,11 +103,16 @@ static __always_inline int access_egress(struct __sk_buff *skb, struct crossing 
 
 	if (!vlan)
 		return -HNV_FE_DROP_NO_LEG;
-	if (!tag.is_customer || tag.vlan != vlan)
-		return -HNV_FE_DROP_OTHER_VLAN;
-	error = tag_strip(skb);
-	if (error)
-		return error;
+	if (vlan == HNV_FE_UNTAGGED) {
+		if (tag.is_present)
+			return -HNV_FE_DROP_OTHER_VLAN;
+	} else {
+		if (!tag.is_customer || tag.vlan != vlan)
+			return -HNV_FE_DROP_OTHER_VLAN;
+		error = tag_strip(skb);
+		if (error)
+			return error;
+	}
 	measure(skb, crossing, sizeof(struct ethhdr));
 	return TC_ACT_OK;
 }

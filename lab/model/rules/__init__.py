@@ -8,8 +8,10 @@ from lab.model.codes import Finding
 from lab.model.rules import (
     checks,
     connections,
+    dial_in,
     fabric,
     gateway_vms,
+    lines,
     links,
     names,
     references,
@@ -28,9 +30,11 @@ RULES: tuple[Rule, ...] = (
     *tenants.RULES,
     *traffic.RULES,
     *sites.RULES,
+    *lines.RULES,
     *connections.RULES,
     *links.RULES,
     *gateway_vms.RULES,
+    *dial_in.RULES,
     *checks.RULES,
 )
 

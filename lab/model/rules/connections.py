@@ -10,6 +10,7 @@ from lab.model.attachment import (
     attachment_of,
     connections,
     gateway_vms,
+    remote_accesses,
     site_connections,
     taken_front_end,
 )
@@ -90,6 +91,9 @@ def _given(topology: Topology) -> Iterator[tuple[Path, IPv4Address, str]]:
     for tenant, name, _, vm in gateway_vms(topology):
         path = ("tenants", tenant, "vms", name, "gateway", "public-address")
         yield path, vm.public_address, f"the public address of `{name}`"
+    for tenant, access in remote_accesses(topology):
+        path = ("tenants", tenant, "gateway", "dial-in", "public-address")
+        yield path, access.public_address, f"the remote access of {tenant}"
 
 
 def vlans(topology: Topology) -> Iterator[Finding]:
@@ -135,7 +139,7 @@ def static_routes(topology: Topology) -> Iterator[Finding]:
                 yield Finding(
                     Code.FAMILY, path, f"{prefix} is IPv6", "IPv4 prefixes, where there is a gateway"
                 )
-            elif site and str(prefix) == f"{router_of(site.lan.prefix)}/32":
+            elif site and site.asn is not None and str(prefix) == f"{router_of(site.lan.prefix)}/32":
                 message = f"{prefix} is the BGP router of `{connection.site}`, which has a route anyway"
                 yield Finding(Code.CONNECTION, path, message, "other prefixes", "write `metric` instead")
 

@@ -141,6 +141,25 @@ def gateway_count(topology: Topology) -> Iterator[Finding]:
             )
 
 
+def room_for_bandwidth(topology: Topology) -> Iterator[Finding]:
+    """A tenant's connections are placed on one gateway, inbound and outbound together (best fit)."""
+    free = max((spec.capacity_kbps for spec in topology.gateways.values()), default=None)
+    for name, tenant in topology.tenants.items():
+        connections = tenant.gateway.connections if tenant.gateway else {}
+        wanted = sum(spec.outbound_kbps + spec.inbound_kbps for spec in connections.values())
+        if free is None or not wanted:
+            continue
+        if wanted > free:
+            yield Finding(
+                Code.CAPACITY,
+                ("tenants", name, "gateway", "connections"),
+                f"the connections of `{name}` want {wanted} kbit/s, both directions together; "
+                f"the gateway has {free} left",
+                "what all tenants' connections want, in a gateway's `capacity-kbps`",
+            )
+        free -= wanted
+
+
 def room_for_encapsulation(topology: Topology) -> Iterator[Finding]:
     """VMs keep 1500 octets: an encapsulated packet is never fragmented (RFC 7348 section 4.3)."""
     provider = topology.fabric.provider
@@ -213,6 +232,7 @@ RULES = (
     redundant_gateways,
     room_for_nodes,
     gateway_count,
+    room_for_bandwidth,
     room_for_encapsulation,
     external_router,
     teams,

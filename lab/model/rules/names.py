@@ -23,6 +23,7 @@ def nodes(topology: Topology) -> Iterator[tuple[str, Path]]:
     yield from ((name, ("hosts", name)) for name in topology.hosts)
     yield from ((name, ("gateways", name)) for name in topology.gateways)
     yield from ((name, ("sites", name)) for name in topology.sites)
+    yield from ((name, ("road-warriors", name)) for name in topology.road_warriors)
     for tenant, spec in topology.tenants.items():
         yield from ((name, ("tenants", tenant, "vms", name)) for name in spec.vms)
         yield from ((name, ("tenants", tenant, "appliances", name)) for name in spec.appliances)
@@ -109,6 +110,8 @@ def _named_interfaces(topology: Topology) -> Iterator[tuple[str, str, str, Path]
     for name, host in topology.hosts.items():
         if host.uplinks > 1:
             yield fabric.router, "p2-", name, ("hosts", name)
+    for name in topology.road_warriors:
+        yield fabric.internet, "s-", name, ("road-warriors", name)
     for site, site_spec in topology.sites.items():
         if attachment_of(topology, site) is Attachment.INTERNET:
             yield fabric.internet, "s-", site, ("sites", site)

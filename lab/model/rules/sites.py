@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from lab.model.attachment import gateway_vms, internet_sites, recovered_prefixes, site_connections
+from lab.model.attachment import gateway_vms, internet_wans, recovered_prefixes, site_connections
 from lab.model.codes import Code, Finding
 from lab.model.networks import unusable
 from lab.model.topology import SiteSpec, Topology
@@ -54,17 +54,17 @@ def one_connection_a_site(topology: Topology) -> Iterator[Finding]:
 
 
 def wan_addresses(topology: Topology) -> Iterator[Finding]:
-    """Each site on the internet has a public network of its own with it."""
-    for site, spec in internet_sites(topology).items():
-        network = spec.wan.network
+    """Each site on the internet has a public network of its own with it, and so has each road warrior."""
+    for place, wan in internet_wans(topology).items():
+        network = wan.network
         reserved = {network.network_address, network.broadcast_address} if network.prefixlen < 31 else set()
-        if spec.wan.ip in reserved or network.prefixlen == 32:
+        if wan.ip in reserved or network.prefixlen == 32:
             yield Finding(
                 Code.WAN,
-                ("sites", site, "wan"),
-                f"{spec.wan} leaves no address for the internet"
+                (*place, "wan"),
+                f"{wan} leaves no address for the internet"
                 if network.prefixlen == 32
-                else f"{spec.wan.ip} is not a host address of {network}",
+                else f"{wan.ip} is not a host address of {network}",
                 "a host address of a network with room for two, such as 198.51.100.2/30",
             )
 
@@ -75,14 +75,14 @@ def public_networks_apart(topology: Topology) -> Iterator[Finding]:
     public = {
         ("fabric", "front-end", "prefix"): fabric.front_end.prefix,
         ("fabric", "transit", "prefix"): fabric.transit.prefix,
-    } | {("sites", site, "wan"): spec.wan.network for site, spec in internet_sites(topology).items()}
+    } | {(*place, "wan"): wan.network for place, wan in internet_wans(topology).items()}
     for (first, one), (second, other) in combinations(public.items(), 2):
-        if second[0] == "sites" and one.overlaps(other):
+        if second[0] != "fabric" and one.overlaps(other):
             yield Finding(
                 Code.WAN_OVERLAP,
                 second,
                 f"{other} overlaps {one} of {' / '.join(first[:2])}",
-                "every site has a public network of its own",
+                "every site and road warrior has a public network of its own",
             )
 
 

@@ -1,0 +1,56 @@
+"""What a goal state changes in place: a connection's kind, while its name stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.southbound import southbound_pb2 as pb
+from lab.testing.eventually import eventually
+
+from .guests import Guest, Kind
+from .many_world import ManyWorld, many_world
+
+pytestmark = pytest.mark.root
+
+GUESTS = {kind: Guest(kind, 1) for kind in Kind}
+TENANT = GUESTS[Kind.GRE]
+WITHIN_S = 40
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManyWorld]:
+    """One gateway, and a far end of every kind; one of the tenants will use them all."""
+    with many_world(tmp_path_factory.mktemp("gw"), list(GUESTS.values())) as built:
+        yield built
+
+
+def with_kind(kind: Kind) -> pb.Compartment:
+    """The tenant with a connection of this kind, always called the same."""
+    made = TENANT.compartment()
+    made.connections[0].CopyFrom(GUESTS[kind].connection())
+    return made
+
+
+def carries(world: ManyWorld, kind: Kind) -> None:
+    """Assert that the connection stands, alone, and works."""
+    assert world.answer()["error"] == "", world.answer()
+    assert world.states() == {TENANT.rdid: "Connected"}
+    assert world.pings(f"vm-{TENANT.name}", GUESTS[kind].target)
+    links = world.inside(TENANT.name, "ip", "-brief", "link").stdout.split()
+    devices = [word.split("@")[0] for word in links if "-hq" in word]
+    assert len(devices) == 1, devices
+    legs = world.run("gateway", "ip", "-brief", "link").stdout.split("c-gre0-")
+    assert len(legs) == 2, "one leg"
+
+
+ORDER = (Kind.GRE, Kind.L3, Kind.IPSEC, Kind.NAT, Kind.IPSEC, Kind.GRE)
+
+
+def test_a_connection_changes_its_kind_and_keeps_its_name(world: ManyWorld) -> None:
+    for kind in ORDER:
+        world.apply(with_kind(kind))
+        eventually(lambda kind=kind: carries(world, kind), WITHIN_S)  # type: ignore[misc]
+    left = [path.name for path in (world.folder / "compartments").iterdir()]
+    assert left == [TENANT.name], "no charon's namespace is left"
