@@ -7,7 +7,7 @@ compartment that moved would cut a site off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -34,7 +34,7 @@ from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import LogicalNetwork, LogicalSubnet, Server
 from lab.controller.models_tenant import NetworkInterface, VirtualGateway
 from lab.controller.models_vpn import VpnConfiguration
-from lab.controller.placement import Candidate, active, best_fit
+from lab.controller.placement import Candidate, active, best_fit, lacking
 from lab.controller.shapes import Resource
 
 TEAM_MEMBERS = 2
@@ -44,12 +44,13 @@ Range = tuple[IPv4Address, IPv4Address]
 
 def settle(inventory: Inventory) -> dict[tuple[str, str], str | None]:
     """What must change in the allocations for the resources as they are; None frees one."""
+    tunnel_ends = _gre_vips(inventory)
     wanted = {
         **_provider_addresses(inventory),
         **_homes(inventory),
         **_compartment_addresses(inventory),
-        **_gre_vips(inventory),
-        **_placements(inventory),
+        **tunnel_ends,
+        **_placements(inventory, {node for _, node in tunnel_ends}),
     }
     have = inventory.allocations
     changes: dict[tuple[str, str], str | None] = {k: v for k, v in wanted.items() if have.get(k) != v}
@@ -208,29 +209,39 @@ def _is_host(address: str, prefix: str) -> bool:
 def _gre_vips(inventory: Inventory) -> dict[tuple[str, str], str]:
     """An address for the GRE tunnels of each gateway whose pool has subnets for them."""
     given: dict[tuple[str, str], str] = {}
+    without: dict[tuple[str, str], list[str]] = {}
     for _, gateway in inventory.all(GATEWAYS):
         owner = (GRE_VIP, gateway.resource_id)
         addresses = list(gre_vips(inventory, gateway.properties.pool.resource_ref))
         before = inventory.allocations.get(owner)
-        taken = set(given.values()) | {
-            address for (kind, _), address in inventory.allocations.items() if kind == GRE_VIP
-        }
         if before in addresses and before not in given.values():
             given[owner] = before
-        elif free := next((address for address in addresses if address not in taken), None):
+        else:
+            without[owner] = addresses
+    # Those that keep theirs come first; what one has left is the next one's at once.
+    for owner, addresses in without.items():
+        if free := next((address for address in addresses if address not in given.values()), None):
             given[owner] = free
     return given
 
 
 def gre_vips(inventory: Inventory, pool_ref: str) -> Iterator[str]:
-    """The addresses that a pool has for GRE tunnels (greVipSubnets), the routers' left out."""
+    """The addresses that a pool has for GRE tunnels (greVipSubnets), the routers' and those left out that are
+    something else's already.
+    """
+    for subnet in gre_vip_subnets(inventory, pool_ref):
+        for address in map(str, IPv4Network(subnet.address_prefix).hosts()):
+            if address not in subnet.default_gateways and not inventory.holder("public address", address):
+                yield address
+
+
+def gre_vip_subnets(inventory: Inventory, pool_ref: str) -> Iterator[LogicalSubnet]:
+    """The subnets that a pool's gateways get their GRE addresses from."""
     pool = inventory.at(pool_ref)
     for reference in pool[1].properties.ip_configuration.gre_vip_subnets if pool else ():
         found = inventory.at(reference.resource_ref)
-        subnet: LogicalSubnet | None = found[1].properties if found else None
-        for address in IPv4Network(subnet.address_prefix).hosts() if subnet else ():
-            if subnet and str(address) not in subnet.default_gateways:
-                yield str(address)
+        if found is not None:
+            yield found[1].properties
 
 
 def demand_kbps(gateway: VirtualGateway) -> int:
@@ -246,22 +257,30 @@ def _pool_key(ref: str) -> str:
     return path.key if path else ""
 
 
-def _placements(inventory: Inventory) -> dict[tuple[str, str], str]:
+def _placements(inventory: Inventory, with_gre: Collection[str]) -> dict[tuple[str, str], str]:
+    """The gateway of each tenant.
+
+    Args:
+        inventory: resources as they are.
+        with_gre: gateways that have an address for GRE tunnels.
+    """
     pools: dict[str, list[str]] = {}
     for _, gateway in inventory.all(GATEWAYS):
         pools.setdefault(_pool_key(gateway.properties.pool.resource_ref), []).append(gateway.resource_id)
     tenants = {path.key: resource.properties for path, resource in inventory.all(VIRTUAL_GATEWAYS)}
+    fitting = {key: _fitting(inventory, tenant, pools, with_gre) for key, tenant in tenants.items()}
     placed = {
         key: node
-        for key, tenant in tenants.items()
+        for key in tenants
         if (node := inventory.allocations.get((PLACEMENT, key)))
-        and any(node in pools.get(_pool_key(ref.resource_ref), ()) for ref in tenant.gateway_pools)
+        and any(node in nodes for nodes in fitting[key].values())
     }
     for key in sorted(tenants.keys() - placed.keys()):
         candidates = [
             candidate
-            for ref in tenants[key].gateway_pools
-            for candidate in _candidates(inventory, ref.resource_ref, pools, tenants, placed)
+            for ref, nodes in fitting[key].items()
+            for candidate in _candidates(inventory, ref, pools, tenants, placed)
+            if candidate.name in nodes
         ]
         beside = neighbours(tenants[key], inventory, placed)
         demand = demand_kbps(tenants[key])
@@ -269,6 +288,23 @@ def _placements(inventory: Inventory) -> dict[tuple[str, str], str]:
         if node := near or best_fit(demand, candidates):
             placed[key] = node
     return {(PLACEMENT, key): node for key, node in placed.items()}
+
+
+def _fitting(
+    inventory: Inventory,
+    tenant: VirtualGateway,
+    pools: Mapping[str, list[str]],
+    with_gre: Collection[str],
+) -> dict[str, list[str]]:
+    """The gateways that can carry all of a tenant, by the reference to their pool."""
+    tunnels = any(item.properties.connection_type == "GRE" for item in tenant.network_connections)
+    result: dict[str, list[str]] = {}
+    for reference in tenant.gateway_pools:
+        found = inventory.at(reference.resource_ref)
+        if found is not None and not lacking(found[1].properties, tenant):
+            nodes = pools.get(found[0].key, [])
+            result[reference.resource_ref] = [n for n in nodes if not tunnels or n in with_gre]
+    return result
 
 
 def _candidates(

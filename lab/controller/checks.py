@@ -12,6 +12,7 @@ from lab.controller.catalog import (
     GATEWAY_POOLS,
     LOGICAL_NETWORKS,
     NETWORK_INTERFACES,
+    PUBLIC_IP_ADDRESSES,
     ROUTE_TABLES,
     SERVERS,
     VIRTUAL_GATEWAYS,
@@ -21,13 +22,13 @@ from lab.controller.catalog import (
     parse_path,
     tree,
 )
-from lab.controller.checks_gateway import gateway_pool, virtual_gateway
+from lab.controller.checks_gateway import gateway_pool, standing_gateway, virtual_gateway
 from lab.controller.checks_network import network_interface, virtual_network
 from lab.controller.checks_policy import access_control_list, route_table, server
 from lab.controller.claims import claims
-from lab.controller.inventory import PROVIDER_ADDRESS, Inventory, citations
-from lab.controller.models_fabric import LogicalNetwork
-from lab.controller.refusals import Complaint, in_use, invalid
+from lab.controller.inventory import GRE_VIP, PROVIDER_ADDRESS, Document, Inventory, citations
+from lab.controller.models_fabric import LogicalNetwork, PublicIpAddress
+from lab.controller.refusals import IN_USE, Complaint, in_use, invalid
 from lab.controller.shapes import Resource
 
 
@@ -43,7 +44,9 @@ def check(path: Path, resource: Resource[Any], inventory: Inventory) -> list[Com
     # The rules of a type may rely on references that lead somewhere.
     if rule is not None and not complaints:
         complaints += rule(path, resource, inventory)
-    return complaints
+    if not complaints:
+        complaints += _dependents(path, resource, inventory)
+    return list(dict.fromkeys(complaints))
 
 
 def check_removal(path: Path, inventory: Inventory) -> list[Complaint]:
@@ -108,6 +111,69 @@ def _removed_in_use(path: Path, resource: Resource[Any], inventory: Inventory) -
             yield in_use(at.ref, referrers)
 
 
+def _dependents(path: Path, resource: Resource[Any], inventory: Inventory) -> list[Complaint]:
+    """What a change would break of what refers to the document, and of what refers to that.
+
+    A gateway refuses a goal state as a whole: what stood before must be able to stand after. What was wrong
+    before the change is not held against it.
+    """
+    before = inventory.document(path)
+    if before is None or path.collection not in _RELIED_ON:
+        return []
+    affected = _relying(before, inventory)
+    inventory.replace(path, Document(before.path, before.etag, resource))
+    try:
+        after = _complaints_of(affected, inventory)
+    finally:
+        inventory.replace(path, before)
+    known = set(_complaints_of(affected, inventory)) if after else set()
+    return [
+        Complaint(IN_USE, f"{path.ref} is in use by {at.ref}: {complaint.message}", complaint.target)
+        for at, complaint in after
+        if (at, complaint) not in known
+    ]
+
+
+def _relying(document: Document, inventory: Inventory) -> list[Document]:
+    """The gateway pools and virtual gateways that refer to a document, and those that refer to them."""
+    found: dict[str, Document] = {}
+    waiting = [document]
+    while waiting:
+        item = waiting.pop()
+        holders = {
+            referrer.root.key: referrer
+            for at, _ in tree(item.path, item.resource)
+            for referrer in inventory.referrers(at)
+            if referrer.root.collection in (GATEWAY_POOLS, VIRTUAL_GATEWAYS)
+        }
+        for key, referrer in holders.items():
+            holder = inventory.document(referrer)
+            if holder is not None and key not in found:
+                found[key] = holder
+                waiting.append(holder)
+    found.pop(document.path.key, None)
+    return [found[key] for key in sorted(found)]
+
+
+def _complaints_of(documents: list[Document], inventory: Inventory) -> list[tuple[Path, Complaint]]:
+    return [
+        (item.path, complaint)
+        for item in documents
+        for complaint in _STANDING[item.path.collection.segment](item.path, item.resource, inventory)
+    ]
+
+
+def _public_address(
+    _path: Path, resource: Resource[PublicIpAddress], inventory: Inventory
+) -> Iterator[Complaint]:
+    address = IPv4Address(resource.properties.ip_address)
+    if address.is_multicast or address.is_unspecified or address.is_loopback or address.is_reserved:
+        yield invalid(f"{address} is no host's address.", "properties.ipAddress")
+    for (kind, node), value in sorted(inventory.allocations.items()):
+        if kind == GRE_VIP and value == str(address):
+            yield invalid(f"{address} is the GRE address of gateway {node}.", "properties.ipAddress")
+
+
 def _logical_network(
     path: Path, resource: Resource[LogicalNetwork], inventory: Inventory
 ) -> Iterator[Complaint]:
@@ -141,6 +207,7 @@ def _pool_in_use(
 
 _BY_KIND: Mapping[str, Callable[[Path, Resource[Any], Inventory], Iterator[Complaint]]] = {
     LOGICAL_NETWORKS.segment: _logical_network,
+    PUBLIC_IP_ADDRESSES.segment: _public_address,
     GATEWAY_POOLS.segment: gateway_pool,
     SERVERS.segment: server,
     ACCESS_CONTROL_LISTS.segment: access_control_list,
@@ -149,3 +216,10 @@ _BY_KIND: Mapping[str, Callable[[Path, Resource[Any], Inventory], Iterator[Compl
     NETWORK_INTERFACES.segment: network_interface,
     VIRTUAL_GATEWAYS.segment: virtual_gateway,
 }
+_STANDING: Mapping[str, Callable[[Path, Resource[Any], Inventory], Iterator[Complaint]]] = {
+    GATEWAY_POOLS.segment: gateway_pool,
+    VIRTUAL_GATEWAYS.segment: standing_gateway,
+}
+"""The rules again of what refers to something that is changed."""
+_RELIED_ON = (LOGICAL_NETWORKS, PUBLIC_IP_ADDRESSES, GATEWAY_POOLS, VIRTUAL_NETWORKS)
+"""Types whose changes can take from a virtual gateway what its connections need."""

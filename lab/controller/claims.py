@@ -106,26 +106,28 @@ def _virtual_gateway(path: Path, resource: Resource[VirtualGateway]) -> Iterator
             yield Claim("virtual gateway of", "", subnet.root.key, path.ref, "gatewaySubnets")
     # All tenants share the pool's public address and are told apart by the peer's, "expected to be unique"
     # (RAS Gateway High Availability).
-    pool = parse_path(resource.properties.gateway_pools[0].resource_ref)
-    scope = pool.key if pool else ""
+    pools = [parse_path(reference.resource_ref) for reference in resource.properties.gateway_pools]
+    # It may be placed on a gateway of any of them.
+    scopes = sorted({pool.key for pool in pools if pool is not None})
     for below, child in children(path, resource):
         if below.collection.segment == "networkConnections":
-            yield from _connection(below, child.properties, scope)
+            yield from _connection(below, child.properties, scopes)
 
 
-def _connection(path: Path, connection: NetworkConnection, pool: str) -> Iterator[Claim]:
+def _connection(path: Path, connection: NetworkConnection, pools: list[str]) -> Iterator[Claim]:
     peer, gre, l3 = (
         connection.destination_ip_address,
         connection.gre_configuration,
         connection.l3_configuration,
     )
-    if connection.connection_type == "IPSec" and peer:
-        kind = "destination of IPsec connections"
-        yield Claim(kind, pool, peer, path.ref, "destinationIPAddress")
-    if connection.connection_type == "GRE" and peer and gre:
-        # The far end may be one for many tenants: the key tells them apart (RFC 2890 §2.1).
-        kind = "destination and key of GRE connections"
-        yield Claim(kind, pool, f"{peer} key {gre.gre_key}", path.ref, "greConfiguration.greKey")
+    for pool in pools:
+        if connection.connection_type == "IPSec" and peer:
+            kind = "destination of IPsec connections"
+            yield Claim(kind, pool, peer, path.ref, "destinationIPAddress")
+        if connection.connection_type == "GRE" and peer and gre:
+            # The far end may be one for many tenants: the key tells them apart (RFC 2890 §2.1).
+            kind = "destination and key of GRE connections"
+            yield Claim(kind, pool, f"{peer} key {gre.gre_key}", path.ref, "greConfiguration.greKey")
     subnet = parse_path(l3.vlan_subnet.resource_ref) if l3 else None
     if connection.connection_type == "L3" and subnet:
         yield Claim("VLAN of", "", subnet.key, path.ref, "l3Configuration.vlanSubnet")

@@ -27,25 +27,27 @@ def connection_record(item: Resource[NetworkConnection], place: Compartment) -> 
             for route in wanted.routes
         ],
     )
-    if wanted.ip_sec_configuration is not None:
-        result.ipsec.CopyFrom(_ipsec(wanted.destination_ip_address or "", wanted.ip_sec_configuration))
-    elif wanted.gre_configuration is not None:
-        result.gre.local = place.gre_vip
-        result.gre.peer = wanted.destination_ip_address or ""
-        result.gre.key = wanted.gre_configuration.gre_key
-    elif wanted.l3_configuration is not None:
-        result.forwarding.vlan = place.vlans[item.resource_id]
-        result.forwarding.addresses.extend(
-            f"{address.ip_address}/{address.prefix_length}" for address in wanted.ip_addresses
-        )
-        for route in result.routes:
-            # The product's L3 connection has one peer: the tenant's router in the VLAN.
-            route.next_hop = route.next_hop or next(iter(wanted.peer_ip_addresses), "")
-    elif wanted.nat_configuration is not None:
-        result.nat.CopyFrom(place.nats[item.resource_id])
-    elif wanted.link_configuration is not None:
-        result.link.peer_rdid = place.links[item.resource_id]
-        result.link.local_prefixes.extend(wanted.link_configuration.local_prefixes)
+    # The type decides, as it does in the claims and in the checks.
+    match wanted.connection_type:
+        case "IPSec" if wanted.ip_sec_configuration is not None:
+            result.ipsec.CopyFrom(_ipsec(wanted.destination_ip_address or "", wanted.ip_sec_configuration))
+        case "GRE" if wanted.gre_configuration is not None:
+            result.gre.local = place.gre_vip
+            result.gre.peer = wanted.destination_ip_address or ""
+            result.gre.key = wanted.gre_configuration.gre_key
+        case "L3" if wanted.l3_configuration is not None:
+            result.forwarding.vlan = place.vlans[item.resource_id]
+            result.forwarding.addresses.extend(
+                f"{address.ip_address}/{address.prefix_length}" for address in wanted.ip_addresses
+            )
+            for route in result.routes:
+                # The product's L3 connection has one peer: the tenant's router in the VLAN.
+                route.next_hop = route.next_hop or next(iter(wanted.peer_ip_addresses), "")
+        case "NAT" if wanted.nat_configuration is not None:
+            result.nat.CopyFrom(place.nats[item.resource_id])
+        case "Link" if wanted.link_configuration is not None:
+            result.link.peer_rdid = place.links[item.resource_id]
+            result.link.local_prefixes.extend(wanted.link_configuration.local_prefixes)
     return result
 
 
@@ -66,7 +68,8 @@ def _ipsec(peer: str, wanted: IpsecConfiguration) -> pb.Ipsec:
             pfs=quick.perfect_forward_secrecy,
             sa_life_time_s=quick.sa_life_time_seconds,
             sa_life_time_kb=quick.sa_life_time_kilo_bytes,
-            idle_disconnect_s=quick.idle_disconnect_seconds,
+            # What is always up is not closed for silence; the API's default says 300 s all the same.
+            idle_disconnect_s=0 if wanted.persistent else quick.idle_disconnect_seconds,
         ),
         on_demand=not wanted.persistent,
         network_outage_s=wanted.network_outage_seconds or 0,

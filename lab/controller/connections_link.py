@@ -101,8 +101,6 @@ def _used(
         yield invalid("A link needs routes: the prefixes of the other VM network that it leads to.", field)
     for route in connection.routes:
         prefix = IPv4Network(route.destination_prefix)
-        if route.next_hop:
-            yield invalid("A link has one far end: its routes have no next hop.", field)
         if not any(prefix.subnet_of(subnet) for subnet in outside):
             yield invalid(f"'{prefix}' is in no subnet of {remote.ref}.", field)
         for own in inside:

@@ -25,7 +25,7 @@ NAT = "NAT"
 def check_nat(
     at: Path, connection: NetworkConnection, gateway: VirtualGateway, inventory: Inventory
 ) -> Iterator[Complaint]:
-    """The rules of a NAT connection; of another connection, that it says nothing about NAT.
+    """The rules of a NAT connection.
 
     Args:
         at: path of the connection.
@@ -34,10 +34,6 @@ def check_nat(
         inventory: as it is now; references lead somewhere.
     """
     wanted = connection.nat_configuration
-    if connection.connection_type != NAT:
-        if wanted is not None:
-            yield invalid("Only a connection of type NAT translates.", f"{at.ref}: natConfiguration")
-        return
     if wanted is None:
         yield invalid("A NAT connection needs its public address.", f"{at.ref}: natConfiguration")
         return

@@ -40,11 +40,19 @@ def _outage(seconds: int) -> int:
     return seconds
 
 
+def _unspecified_is_none(value: object) -> object:
+    """PowerShell's clients write 0.0.0.0 where there is no next hop."""
+    return None if str(value).strip() in ("", "0.0.0.0") else value
+
+
 class Route(Shape):
-    """A prefix behind a connection. The product wants every BGP peer's address among them, as a /32."""
+    """A prefix behind a connection. The product wants every BGP peer's address among them, as a /32.
+
+    Only the routes of an L3 connection have a next hop: others lead to the far end.
+    """
 
     destination_prefix: Prefix
-    next_hop: Ipv4 | None = None
+    next_hop: Annotated[Ipv4 | None, BeforeValidator(_unspecified_is_none)] = None
     metric: int = Field(default=10, ge=0, le=0xFFFFFFFF)
     protocol: str | None = None
 

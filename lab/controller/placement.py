@@ -7,12 +7,39 @@ and outbound together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+from lab.controller.models_fabric import GatewayPool
+from lab.controller.models_tenant import VirtualGateway
 
 TENANTS_PER_GATEWAY = 100
 """RAS Gateway Deployment Architecture: up to 100 tenants on one gateway."""
 IPSEC_CAP_KBPS = 5_000_000
+CARRIES: Mapping[str, frozenset[str]] = {
+    "S2sIpSec": frozenset({"IPSec"}),
+    "S2sGre": frozenset({"GRE"}),
+    "Forwarding": frozenset({"L3"}),
+}
+"""Kinds of connections that a pool of a type is for; "All" is for all."""
+INSIDE = frozenset({"Link"})
+"""Kinds that stay inside the gateway, and need nothing of a pool."""
+
+
+def carries(pool: GatewayPool, kind: str) -> bool:
+    """Whether a pool is for a kind of connections."""
+    return kind in INSIDE or kind in CARRIES.get(pool.type, {kind})
+
+
+def lacking(pool: GatewayPool, gateway: VirtualGateway) -> list[str]:
+    """What a tenant has that a pool is not for: kinds of connections, addresses for GRE, remote access."""
+    kinds = {item.properties.connection_type for item in gateway.network_connections}
+    found = sorted(kind for kind in kinds if not carries(pool, kind))
+    if "GRE" in kinds and not pool.ip_configuration.gre_vip_subnets:
+        found.append("greVipSubnets")
+    if gateway.vpn_configuration is not None and pool.type != "All":
+        found.append("remote access")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

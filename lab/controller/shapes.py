@@ -102,16 +102,18 @@ class Refers:
 PropertiesT = TypeVar("PropertiesT", bound=Shape)
 
 
-def _no_dots(resource_id: str) -> str:
+def _one_segment(resource_id: str) -> str:
     if resource_id in (".", ".."):
         raise ValueError("clients take '.' and '..' out of a path")
+    if not resource_id.isprintable():
+        raise ValueError("an id is of characters that can be seen")
     return resource_id
 
 
 ResourceId = Annotated[
     str,
     Field(pattern=r"^[^/?#%\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e]{1,200}$"),
-    AfterValidator(_no_dots),
+    AfterValidator(_one_segment),
 ]
 """Whatever can be one segment of a path, and cannot disturb a terminal that shows a log."""
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.datapath.build import PACKAGE, SOURCES, compile_object
+
 from .scenario import policy
 from .switch_rig import Rig, rig
 
@@ -16,3 +18,13 @@ def bench() -> Iterator[Rig]:
     with rig() as built:
         built.apply(policy(built))
         yield built
+
+
+@pytest.fixture(scope="session", autouse=True)
+def objects() -> None:
+    """Have the data plane compiled where agents look for it that a test starts as processes of their own."""
+    newest = max(path.stat().st_mtime for path in SOURCES[0].parent.iterdir())
+    for source in SOURCES:
+        made = PACKAGE / source.with_suffix(".o").name
+        if not made.exists() or made.stat().st_mtime < newest:
+            compile_object(source=source)

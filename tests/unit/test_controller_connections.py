@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from controller_support import Datacenter, hybrid_cloud
 
+from lab.controller.connections import connection_record
+from lab.controller.gateways import compartment_of
+from lab.controller.models_connection import IpsecConfiguration
 from lab.southbound import southbound_pb2 as pb
 
 BLUE, RED = "/virtualGateways/blue", "/virtualGateways/red"
@@ -25,10 +28,9 @@ def network(name: str, prefix: str, vlan: int = 0) -> tuple[str, dict[str, Any]]
     return f"/logicalNetworks/{name}", {"properties": {"subnets": [subnet]}}
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Datacenter]:
+def every_kind(directory: Path) -> Datacenter:
     """The hybrid cloud with a pool for every kind of connection."""
-    result = Datacenter(tmp_path, hybrid_cloud())
+    result = Datacenter(directory, hybrid_cloud())
     for name, prefix, vlan in (
         ("gre", "203.0.113.64/29", 0),
         ("blue-vlan", "10.127.134.0/25", 1001),
@@ -40,6 +42,12 @@ def lab(tmp_path: Path) -> Iterator[Datacenter]:
     pool["properties"]["type"] = "All"
     pool["properties"]["ipConfiguration"]["greVipSubnets"] = [ref("/logicalNetworks/gre/subnets/gre")]
     result.put("/gatewayPools/default", pool)
+    return result
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Datacenter]:
+    result = every_kind(tmp_path)
     yield result
     result.store.close()
 
@@ -176,8 +184,10 @@ def test_what_tells_tenants_apart_is_one_tenants(lab: Datacenter) -> None:
 def test_a_pool_is_for_its_own_kind(lab: Datacenter, kind: str, properties: dict[str, Any]) -> None:
     pool = lab.get("/gatewayPools/default")
     pool["properties"]["type"] = kind
-    lab.put("/gatewayPools/default", pool)
-    assert "is for" in lab.refusal(BLUE, with_connection(lab, BLUE, "new", properties))
+    lab.put("/gatewayPools/other", {"properties": pool["properties"]})
+    body = with_connection(lab, BLUE, "new", properties)
+    body["properties"]["gatewayPools"] = [ref("/gatewayPools/other")]
+    assert "is for" in lab.refusal(BLUE, body)
 
 
 def test_a_gateway_announces_to_the_routers_of_its_front_end(lab: Datacenter) -> None:
@@ -205,3 +215,125 @@ def test_hosts_send_what_dials_an_on_demand_connection(lab: Datacenter, persiste
     lab.observe("gw01", report)
     key = f"customer-route/{place.rdid}/192.168.99.0/24"
     assert (key in lab.goal_state("hv01")) == (not persistent)
+
+
+@pytest.mark.parametrize(
+    ("properties", "says"),
+    [
+        (
+            gre() | {"ipSecConfiguration": {"quickMode": {"perfectForwardSecrecy": "PFS2048"}}},
+            "type GRE has no 'ipSecConfiguration'",
+        ),
+        (l3(greConfiguration={"greKey": 5}), "type L3 has no 'greConfiguration'"),
+        (
+            ipsec() | {"l3Configuration": l3()["l3Configuration"]},
+            "type IPSec has no 'l3Configuration'",
+        ),
+        (
+            gre() | {"natConfiguration": {"publicIPAddress": ref("/publicIPAddresses/vip")}},
+            "type GRE has no 'natConfiguration'",
+        ),
+        (
+            {"connectionType": "NAT", "ipSecConfiguration": {"sharedSecret": "a"}},
+            "type NAT has no 'ipSecConfiguration'",
+        ),
+        (
+            gre() | {"routes": [{"destinationPrefix": "14.2.20.1/32", "nextHop": "192.168.50.1"}]},
+            "a 'nextHop' (192.168.50.1) is for type L3",
+        ),
+        (
+            ipsec() | {"routes": [{"destinationPrefix": "14.2.20.1/32", "nextHop": "192.168.50.1"}]},
+            "is for type L3",
+        ),
+        (l3(peerIPAddresses=["10.127.134.55"]), "is the connection's own address"),
+        (l3(peerIPAddresses=["10.127.134.127"]), "is no host's address"),
+        (l3(ipAddresses=[{"ipAddress": "10.127.134.0", "prefixLength": 25}]), "is no host's address in"),
+    ],
+)
+def test_what_is_another_kinds_is_refused(lab: Datacenter, properties: dict[str, Any], says: str) -> None:
+    assert says in lab.refusal(BLUE, with_connection(lab, BLUE, "new", properties))
+
+
+def test_what_is_another_kinds_may_stand_empty(lab: Datacenter) -> None:
+    """So do Microsoft's own samples."""
+    empty: dict[str, Any] = {"ipSecConfiguration": {}, "l3Configuration": {}, "natConfiguration": {}}
+    lab.put(BLUE, with_connection(lab, BLUE, "rack", gre() | empty))
+    assert told(lab, "blue", "rack").WhichOneof("kind") == "gre"
+
+
+def test_the_type_says_what_the_gateway_is_told(lab: Datacenter) -> None:
+    """Also of what an older controller has accepted: no secret is empty, no claim goes by."""
+    lab.put(BLUE, with_connection(lab, BLUE, "rack", gre()))
+    found = lab.controller.inventory.at(f"{BLUE}/networkConnections/rack")
+    assert found is not None
+    secretless = IpsecConfiguration.model_validate({"quickMode": {"perfectForwardSecrecy": "PFS2048"}})
+    properties = found[1].properties.model_copy(update={"ip_sec_configuration": secretless})
+    stored = found[1].model_copy(update={"properties": properties})
+    network = lab.controller.inventory.at("/virtualNetworks/blue")
+    assert network is not None
+    rdid = network[1].properties.routing_domain_id
+    place = compartment_of(network[0], rdid, lab.controller.inventory)
+    assert place is not None
+    assert connection_record(stored, place).WhichOneof("kind") == "gre"
+
+
+@pytest.mark.parametrize("hop", ["0.0.0.0", ""])
+def test_no_next_hop_may_be_said_as_zeros(lab: Datacenter, hop: str) -> None:
+    routes = [{"destinationPrefix": "14.2.20.1/32", "nextHop": hop}]
+    lab.put(BLUE, with_connection(lab, BLUE, "rack", gre() | {"routes": routes}))
+    assert told(lab, "blue", "rack").routes[0].next_hop == ""
+    lab.put(RED, with_connection(lab, RED, "mpls", l3("red-vlan", routes=routes)))
+    assert told(lab, "red", "mpls").routes[0].next_hop == "10.127.134.65"
+
+
+def test_what_is_always_up_is_not_closed_for_silence(lab: Datacenter) -> None:
+    """300 s are the API's default; the gateway could not call again (Add-VpnS2SInterface: -Persistent)."""
+    lab.put(BLUE, with_connection(lab, BLUE, "second", ipsec()))
+    assert told(lab, "blue", "second").ipsec.quick_mode.idle_disconnect_s == 0
+    lab.put(
+        RED, with_connection(lab, RED, "second", ipsec(persistent=False) | {"destinationIPAddress": PEER})
+    )
+    assert told(lab, "red", "second").ipsec.quick_mode.idle_disconnect_s == 300
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a:b", "of ASCII characters without ':'"),
+        ("日本語日", "of ASCII characters without ':'"),
+        ("a" * 77, "at most 80 octets"),
+        ("+" * 26, "at most 80 octets"),
+        ("a\u2067b", "can be seen"),
+        ("a\ufeffb", "can be seen"),
+        ("a\u00adb", "can be seen"),
+    ],
+)
+def test_what_cannot_name_an_interface_or_a_socket(lab: Datacenter, name: str, says: str) -> None:
+    assert says in lab.refusal(BLUE, with_connection(lab, BLUE, name, gre()))
+
+
+def test_the_longest_names_that_can_be(lab: Datacenter) -> None:
+    lab.put(BLUE, with_connection(lab, BLUE, "a" * 76, gre()))
+    assert told(lab, "blue", "a" * 76).gre.key == 1234
+
+
+def test_a_virtual_gateway_is_called_what_can_name_an_interface(lab: Datacenter) -> None:
+    body = copy.deepcopy(lab.get(BLUE))
+    lab.delete(BLUE)
+    assert "The id 'bl:ue' names an interface" in lab.refusal("/virtualGateways/bl:ue", body)
+
+
+def test_nat_leads_to_no_peer(lab: Datacenter) -> None:
+    """Its default route covers every address, and its compartment lets none of them in."""
+    body = copy.deepcopy(lab.get(BLUE))
+    lab.put("/publicIPAddresses/blue", {"properties": {"ipAddress": "203.0.113.20"}})
+    body["properties"]["networkConnections"][0]["properties"]["routes"] = []
+    nat = {
+        "connectionType": "NAT",
+        "natConfiguration": {"publicIPAddress": ref("/publicIPAddresses/blue")},
+        "routes": [{"destinationPrefix": "0.0.0.0/0"}],
+    }
+    body["properties"]["networkConnections"].append({"resourceId": "internet", "properties": nat})
+    lab.put(BLUE, body)
+    detail = lab.properties(BLUE)["configurationState"]["detailedInfo"][0]
+    assert (detail["code"], "192.168.50.1" in detail["message"]) == ("PolicyConfigurationFailure", True)

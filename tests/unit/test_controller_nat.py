@@ -160,11 +160,6 @@ def test_vms_live_in_the_ipv4_subnets_but_the_gateways() -> None:
     ("connections", "expected"),
     [
         ([nat(rule(), rule("other", protocol="UDP"), rule("third", frontendPort=443))], []),
-        ([{"connectionType": "IPSec"}], []),
-        (
-            [{"connectionType": "IPSec", **nat()}],
-            [("Only a connection of type NAT translates.", "natConfiguration")],
-        ),
         ([{}], [("A NAT connection needs its public address.", "natConfiguration")]),
         ([nat(startPort=2000, endPort=1999)], [("2000 to 1999 is no range of ports.", "startPort")]),
         (
