@@ -3,8 +3,7 @@
 A connection has a device in the compartment, and a *leg*: the end of a veth pair in the default compartment.
 What the pair's other end is depends on the kind: the connection's device itself (GRE, L3 forwarding, NAT), or
 the front end of a namespace of its own, where a charon turns what arrives into plaintext; charon's device has
-been moved into the compartment (IPsec, dial-in). A link has no leg: its device and that of the other VM
-network are one pair.
+been moved into the compartment (IPsec, dial-in).
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from urllib.parse import quote
 
 from gwnode.dial_in import server
-from gwnode.link import LinkEnd, link_end
 from gwnode.nat import Nat, nat
 from gwnode.transit import Transit
 from lab.errors import LabError, Problem
@@ -122,7 +120,7 @@ class DialInEnd:
         return self.server.subnets
 
 
-End = IpsecEnd | GreEnd | ForwardingEnd | NatEnd | DialInEnd | LinkEnd
+End = IpsecEnd | GreEnd | ForwardingEnd | NatEnd | DialInEnd
 
 KINDS: Mapping[type[End], str] = {
     IpsecEnd: "ipsec",
@@ -130,7 +128,6 @@ KINDS: Mapping[type[End], str] = {
     ForwardingEnd: "forwarding",
     NatEnd: "nat",
     DialInEnd: "dial_in",
-    LinkEnd: "link",
 }
 """The kinds as the records call them."""
 DEVICE_PREFIXES: Mapping[type[End], str] = {
@@ -139,7 +136,6 @@ DEVICE_PREFIXES: Mapping[type[End], str] = {
     ForwardingEnd: "vlan-",
     NatEnd: "nat-",
     DialInEnd: "p2s-",
-    LinkEnd: "link-",
 }
 
 
@@ -182,7 +178,7 @@ class Connection:
 
     @property
     def leg(self) -> str:
-        """Its interface in the default compartment; a link has none."""
+        """Its interface in the default compartment."""
         return leg_name(self.tenant, self.name, KINDS[type(self.end)])
 
     @property
@@ -198,7 +194,7 @@ class Connection:
     @property
     def transit(self) -> Transit | None:
         """Addresses of its leg's pair; None: the kind needs none."""
-        return None if isinstance(self.end, GreEnd | ForwardingEnd | LinkEnd) else self.end.transit
+        return None if isinstance(self.end, GreEnd | ForwardingEnd) else self.end.transit
 
     @property
     def on_demand(self) -> bool:
@@ -294,8 +290,6 @@ def _end(
         case "forwarding", None:
             addresses = tuple(IPv4Interface(address) for address in item.forwarding.addresses)
             return ForwardingEnd(item.forwarding.vlan, addresses)
-        case "link", None:
-            return link_end(place, compartment, item)
     message = f"connection {item.name} is of no kind that this gateway knows"
     raise LabError(Problem(UNKNOWN_KIND, message, place=place))
 

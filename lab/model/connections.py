@@ -128,19 +128,6 @@ class DialIn:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A link to another tenant's VM network; its routes are what this side uses of it.
-
-    Attributes:
-        tenant: the other one.
-        offers: prefixes of this tenant that the other may reach.
-    """
-
-    tenant: str
-    offers: tuple[IPv4Network, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SiteEnd:
     """The far end of a connection to a site.
 
@@ -165,13 +152,13 @@ class Connection:
 
     Attributes:
         kind: of which kind it is, with what only that kind has.
-        site: None: it leads to no site (NAT, link).
+        site: None: it leads to no site (NAT).
         routes: all static routes, the one to the site's BGP router first.
         outbound_kbps, inbound_kbps: bandwidth for each direction.
     """
 
     name: str
-    kind: Ipsec | Gre | Forwarding | Nat | Link
+    kind: Ipsec | Gre | Forwarding | Nat
     site: SiteEnd | None
     routes: tuple[StaticRoute, ...]
     outbound_kbps: int

@@ -60,14 +60,16 @@ class SiteAgent:
             KernelRoutes(kernel, TUNNEL_DEVICE, self._site.lan_router).set(self._site.cloud if up else ())
 
     def _ensure_route(self) -> bool:
-        """The hoster's BGP router is behind the tunnel: nobody can announce the way to the announcer.
-
-        What is there without BGP has static routes, too.
-        """
+        """The hoster's BGP router is behind the tunnel: nobody can announce the way to the announcer."""
         with IPRoute() as kernel:
             index = ensure_device(kernel, TUNNEL_DEVICE, mtu=TUNNEL_MTU, if_id=self._tunnel.if_id, lower=WAN)
             if index is None:
                 return False
-            for prefix in (f"{self._site.compartment_address}/32", *self._site.routes):
-                kernel.route("replace", dst=prefix, oif=index, scope=253, prefsrc=self._site.lan_router)
+            kernel.route(
+                "replace",
+                dst=f"{self._site.compartment_address}/32",
+                oif=index,
+                scope=253,
+                prefsrc=self._site.lan_router,
+            )
         return True

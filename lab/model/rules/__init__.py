@@ -10,9 +10,7 @@ from lab.model.rules import (
     connections,
     dial_in,
     fabric,
-    gateway_vms,
     lines,
-    links,
     names,
     references,
     sites,
@@ -32,8 +30,6 @@ RULES: tuple[Rule, ...] = (
     *sites.RULES,
     *lines.RULES,
     *connections.RULES,
-    *links.RULES,
-    *gateway_vms.RULES,
     *dial_in.RULES,
     *checks.RULES,
 )
