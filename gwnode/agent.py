@@ -16,9 +16,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from gwnode import announcer, compartments, frontend, public_addresses
 from gwnode.bgp.control import BirdError
 from gwnode.bgp.router import router_config
-from gwnode.connections import legs
+from gwnode.connections import legs, links
 from gwnode.connections.ipsec import CHARON, CharonFiles
-from gwnode.connections.wanted import ForwardingEnd, GreEnd, IpsecDefaults
+from gwnode.connections.wanted import ForwardingEnd, GreEnd, IpsecDefaults, IpsecEnd
 from gwnode.desired import Tenant, tenants
 from gwnode.nat_front import shared_addresses
 from gwnode.netns import set_sysctl
@@ -161,6 +161,7 @@ class GatewayAgent:
                 router_config(tenant, tenant.bgp, (), self._settings.max_prefixes)
         networks = self._networks(goal)
         self._apply_front_end(list(wanted.values()), networks)
+        links.remove_stale(self._settings, wanted.values(), self._maybe_linked(wanted))
         problems = self._ensure_tenants(
             [
                 tenant
@@ -171,7 +172,10 @@ class GatewayAgent:
             ],
             networks,
         )
-        public_addresses.ensure(list(wanted.values()), self._settings.front_end)
+        # After all of them: a link may be new, or cut off, at a tenant of which nothing else has changed.
+        for name in links.ensure(self._settings, wanted.values()):
+            self._runtimes[name].look_again()
+        public_addresses.ensure(list(wanted.values()), self._settings.front_end, _shared(wanted, goal))
         self._endpoint.apply(goal)
         for name in self._present() - wanted.keys():
             self._remove(name)
@@ -180,6 +184,16 @@ class GatewayAgent:
         self._announce(wanted, goal)
         if problems:
             raise LabError(problems)
+
+    def _maybe_linked(self, wanted: Mapping[str, Tenant]) -> list[Tenant]:
+        """Who wants a link, has wanted one, or stood before this agent did."""
+        return [
+            tenant
+            for name, tenant in wanted.items()
+            if (runtime := self._runtimes.get(name)) is None
+            or links.wants(tenant)
+            or links.wants(runtime.tenant)
+        ]
 
     def _ensure_tenants(self, wanted: Iterable[Tenant], networks: Networks) -> list[Problem]:
         """Side by side: most of a tenant's time is spent waiting for tools and for the kernel.
@@ -213,7 +227,7 @@ class GatewayAgent:
             self._supervisor,
             next(iter(routers), None),
             self._own_address(),
-            public_addresses.public_addresses(wanted.values()).keys(),
+            {*public_addresses.public_addresses(wanted.values()), *_shared(wanted, goal)},
         )
 
     def _own_address(self) -> IPv4Address | None:
@@ -289,6 +303,17 @@ class GatewayAgent:
         """End the watchers; all that they watch goes on."""
         for runtime in self._runtimes.values():
             runtime.stop()
+
+
+def _shared(wanted: Mapping[str, Tenant], goal: GoalState) -> set[IPv4Address]:
+    """The VIPs that have come here with the tenants; where gateways announce, each announces its own."""
+    if not any(item.HasField("front_end_router") for item in goal.values()):
+        return set()
+    return {
+        tenant.vip
+        for tenant in wanted.values()
+        if tenant.vip and any(isinstance(item.end, IpsecEnd) for item in tenant.connections.values())
+    }
 
 
 def connection_legs(tenants: Iterable[Tenant]) -> list[ConnectionLeg]:

@@ -9,6 +9,7 @@ from gwnode.connections.wanted import GRE_MTU, Connection, DialInEnd, GreEnd, Na
 from gwnode.desired import Tenant
 from gwnode.dial_in import source_rules
 from gwnode.kernel import MTU
+from gwnode.link import LinkEnd, link_rules
 from gwnode.nat import disjoint, forward_rules, nat_items
 from gwnode.nft import Json, chain, field, match, meta, named_set, prefix_set, rule
 from gwnode.shaping import Rate, priority_items
@@ -28,6 +29,7 @@ def compartment_ruleset(
     - input: BGP from the far ends of connections, ping from both sides; a VM can not talk to BIRD.
     - forward: between VM network and connections; between two connections where BGP does so too (transit
       routing). No site can send from an address of the VM network, and no caller from another's.
+    - Links to other VM networks carry what both sides allow: see `gwnode.link`.
     - NAT has rules of its own: see `gwnode.nat`.
     - The MSS of TCP is cut both ways to what fits a tunnel: path MTU discovery would do, but costs each
       connection a lost packet, and some hosts filter its messages.
@@ -54,6 +56,7 @@ def compartment_ruleset(
         rule("input", match(meta("iifname"), "lo"), accept),
         rule("input", established, accept),
         rule("input", outside, match(field("ip", "saddr"), "@inside"), {"drop": None}),
+        *_of_links(private, "input"),
         *_of_callers(private, "input"),
         *(rule("input", side, match(meta("l4proto"), "icmp"), accept) for side in (vm_side, outside)),
         rule("input", outside, match(field("tcp", "dport"), BGP_PORT), accept),
@@ -64,6 +67,7 @@ def compartment_ruleset(
         ),
         chain("forward", "filter", "forward", FILTER, "drop"),
         rule("forward", outside, match(field("ip", "saddr"), "@inside"), {"drop": None}),
+        *_of_links(private, "forward"),
         *_of_callers(private, "forward"),
         rule("forward", vm_side, to_outside, accept),
         rule("forward", outside, match(meta("oifname"), "hnv0"), accept),
@@ -91,6 +95,16 @@ def _of_callers(connections: Iterable[Connection], hook: str) -> list[Json]:
         for connection in connections
         if isinstance(connection.end, DialInEnd)
         for item in source_rules(hook, connection.device, connection.end.server.pool)
+    ]
+
+
+def _of_links(connections: Iterable[Connection], hook: str) -> list[Json]:
+    """Another VM network is behind a link, whole; what of it may come through is said here."""
+    return [
+        item
+        for connection in connections
+        if isinstance(connection.end, LinkEnd)
+        for item in link_rules(hook, connection.device, connection.end)
     ]
 
 

@@ -47,17 +47,20 @@ def public_addresses(tenants: Iterable[Tenant]) -> dict[IPv4Address, WantedRoute
     return found
 
 
-def ensure(tenants: Collection[Tenant], front_end: str) -> None:
+def ensure(tenants: Collection[Tenant], front_end: str, shared: Collection[IPv4Address] = ()) -> None:
     """Have routes and proxies of exactly these tenants' public addresses.
 
     Parameters:
         tenants: all of this gateway; their legs stand.
         front_end: interface towards the internet.
+        shared: VIPs that this gateway serves. Peers are translated before they are routed; what nobody is
+            expected from ends here, and not at the next router again.
 
     Raises:
         OSError, NetlinkError: the kernel refuses.
     """
     wanted = public_addresses(tenants)
+    wanted |= {vip: WantedRoute(IPv4Network(vip), _NOWHERE) for vip in shared}
     legs = nat_legs(tenants)
     with IPRoute() as kernel:
         (index,) = kernel.link_lookup(ifname=front_end)

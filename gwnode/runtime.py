@@ -16,10 +16,11 @@ from gwnode.bgp.routes import Learned, learned
 from gwnode.bgp.sessions import Session
 from gwnode.connections import legs
 from gwnode.connections.ipsec import IpsecRuntime
-from gwnode.connections.stateless import StatelessRuntime
+from gwnode.connections.stateless import INTERFACE_GONE, StatelessRuntime
 from gwnode.connections.wanted import Connection
 from gwnode.desired import Tenant
 from gwnode.kernel import KERNEL_REFUSALS
+from gwnode.link import NO_WAY_BACK, LinkEnd
 from gwnode.services import Service, Supervisor
 from gwnode.settings import Settings
 from lab.ipsec.esp import EspBackend
@@ -115,6 +116,11 @@ class Runtime:
         self._watcher.start()
 
     @property
+    def tenant(self) -> Tenant:
+        """As it was desired last."""
+        return self._tenant
+
+    @property
     def observation(self) -> Observation:
         """What is known now."""
         return Observation(self._tenant, self._states(), self._sessions, self._routes)
@@ -135,10 +141,14 @@ class Runtime:
         for connection in tenant.connections.values():
             self._apply_connection(tenant, connection)
         self._apply_bird(tenant, networks)
+        self.look_again()
+        self._applied = tenant, networks
+
+    def look_again(self) -> None:
+        """Routes and rates follow the connections as they are now: a link is made after both of its sides."""
         with self._lock:
             self._routed = None
         self._ensure_routes()
-        self._applied = tenant, networks
 
     def has_applied(self, tenant: Tenant, networks: Networks) -> bool:
         """Whether exactly this was applied last, to its end."""
@@ -157,7 +167,9 @@ class Runtime:
 
     def _apply_connection(self, tenant: Tenant, connection: Connection) -> None:
         compartment = compartments.namespace(self._settings, tenant.name)
-        legs.ensure(self._settings, tenant.rdid, connection, compartment)
+        linked = isinstance(connection.end, LinkEnd)
+        if not linked:
+            legs.ensure(self._settings, tenant.rdid, connection, compartment)
         runtime = self._connections.get(connection.leg)
         if runtime is not None:
             runtime.apply(connection)
@@ -166,7 +178,8 @@ class Runtime:
                 self._settings, self._supervisor, self._backend, compartment, connection, self._on_look
             )
         else:
-            self._connections[connection.leg] = StatelessRuntime(compartment, connection)
+            missing = NO_WAY_BACK if linked else INTERFACE_GONE
+            self._connections[connection.leg] = StatelessRuntime(compartment, connection, missing)
 
     def _states(self) -> dict[str, pb.ConnectionState]:
         looked = [item.report(self._tenant.rdid) for item in list(self._connections.values())]

@@ -14,26 +14,29 @@ from gwnode.netns import Namespace
 from lab.ipsec.state import ChildBytes, Phase, TunnelState
 from lab.southbound import southbound_pb2 as pb
 
+INTERFACE_GONE = "its interface is gone"
 COUNTERS = Path("/proc/thread-self/net/dev")
 _RECEIVED, _SENT = 0, 8
 """Columns of bytes."""
 
 
 class StatelessRuntime:
-    """What a GRE, L3 or NAT connection carries.
+    """What a GRE, L3, NAT or link connection carries.
 
     Parameters:
         compartment: where its device is.
-        connection: its leg and device stand.
+        connection: its leg and device stand; of a link, while the other side wants it, too.
+        missing: what it means that the device is not there.
     """
 
     generation = 0
-    """Its device is made before it, and stays."""
+    """Its device is made before it, and stays; a link's routes follow it as soon as it is made."""
 
-    def __init__(self, compartment: Namespace, connection: Connection) -> None:
+    def __init__(self, compartment: Namespace, connection: Connection, missing: str = INTERFACE_GONE) -> None:
         self._compartment = compartment
         self._name = connection.name
         self._device = connection.device
+        self._missing = missing
         self._since_unix_s = int(time.time())
 
     def report(self, rdid: str) -> pb.ConnectionState | None:
@@ -48,7 +51,8 @@ class StatelessRuntime:
             # Its compartment is about to go.
             return None
         if counted is None:
-            state = TunnelState(last_error="its interface is gone")
+            self._since_unix_s = int(time.time())
+            state = TunnelState(last_error=self._missing)
         else:
             state = TunnelState(Phase.CONNECTED, self._since_unix_s, ended=counted)
         return tunnel_report(rdid, self._name, state)

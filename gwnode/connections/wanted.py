@@ -3,7 +3,8 @@
 A connection has a device in the compartment, and a *leg*: the end of a veth pair in the default compartment.
 What the pair's other end is depends on the kind: the connection's device itself (GRE, L3 forwarding, NAT), or
 the front end of a namespace of its own, where a charon turns what arrives into plaintext; charon's device has
-been moved into the compartment (IPsec, dial-in).
+been moved into the compartment (IPsec, dial-in). A link has no leg: its device and that of the other VM
+network are one pair.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from urllib.parse import quote
 
 from gwnode.dial_in import server
+from gwnode.link import LinkEnd, link_end
 from gwnode.nat import Nat, nat
 from gwnode.transit import Transit
 from lab.errors import LabError, Problem
@@ -120,7 +122,7 @@ class DialInEnd:
         return self.server.subnets
 
 
-End = IpsecEnd | GreEnd | ForwardingEnd | NatEnd | DialInEnd
+End = IpsecEnd | GreEnd | ForwardingEnd | NatEnd | DialInEnd | LinkEnd
 
 KINDS: Mapping[type[End], str] = {
     IpsecEnd: "ipsec",
@@ -128,6 +130,7 @@ KINDS: Mapping[type[End], str] = {
     ForwardingEnd: "forwarding",
     NatEnd: "nat",
     DialInEnd: "dial_in",
+    LinkEnd: "link",
 }
 """The kinds as the records call them."""
 DEVICE_PREFIXES: Mapping[type[End], str] = {
@@ -136,6 +139,7 @@ DEVICE_PREFIXES: Mapping[type[End], str] = {
     ForwardingEnd: "vlan-",
     NatEnd: "nat-",
     DialInEnd: "p2s-",
+    LinkEnd: "link-",
 }
 
 
@@ -178,7 +182,7 @@ class Connection:
 
     @property
     def leg(self) -> str:
-        """Its interface in the default compartment."""
+        """Its interface in the default compartment; a link has none."""
         return leg_name(self.tenant, self.name, KINDS[type(self.end)])
 
     @property
@@ -194,7 +198,7 @@ class Connection:
     @property
     def transit(self) -> Transit | None:
         """Addresses of its leg's pair; None: the kind needs none."""
-        return None if isinstance(self.end, GreEnd | ForwardingEnd) else self.end.transit
+        return None if isinstance(self.end, GreEnd | ForwardingEnd | LinkEnd) else self.end.transit
 
     @property
     def on_demand(self) -> bool:
@@ -290,6 +294,8 @@ def _end(
         case "forwarding", None:
             addresses = tuple(IPv4Interface(address) for address in item.forwarding.addresses)
             return ForwardingEnd(item.forwarding.vlan, addresses)
+        case "link", None:
+            return link_end(place, compartment, item)
     message = f"connection {item.name} is of no kind that this gateway knows"
     raise LabError(Problem(UNKNOWN_KIND, message, place=place))
 

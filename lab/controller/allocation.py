@@ -21,6 +21,7 @@ from lab.controller.catalog import (
     parse_path,
 )
 from lab.controller.completion import free_address, is_taken, router_address
+from lab.controller.connections_link import neighbours
 from lab.controller.inventory import (
     COMPARTMENT_ADDRESS,
     GRE_VIP,
@@ -281,7 +282,10 @@ def _placements(inventory: Inventory, with_gre: Collection[str]) -> dict[tuple[s
             for candidate in _candidates(inventory, ref, pools, tenants, placed)
             if candidate.name in nodes
         ]
-        if node := best_fit(demand_kbps(tenants[key]), candidates):
+        beside = neighbours(tenants[key], inventory, placed)
+        demand = demand_kbps(tenants[key])
+        near = best_fit(demand, [item for item in candidates if item.name in beside])
+        if node := near or best_fit(demand, candidates):
             placed[key] = node
     return {(PLACEMENT, key): node for key, node in placed.items()}
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from lab.controller.allocation import gre_vip_subnets
 from lab.controller.catalog import VIRTUAL_GATEWAYS, Path
+from lab.controller.connections_link import LINK, check_link
 from lab.controller.connections_nat import check_nat
 from lab.controller.inventory import Inventory
 from lab.controller.models_connection import IpsecConfiguration, NetworkConnection, TrafficSelector
@@ -24,13 +25,14 @@ from lab.ipsec.proposals import Transforms, proposals
 MOST_NAME_OCTETS = 80
 """Of a virtual gateway's and a connection's id together, percent-encoded: on the gateway they are in the path
 of a socket, of which unix(7) lets be 107 octets."""
-_OTHERS: Mapping[str, frozenset[str]] = {
-    "IPSec": frozenset({"gre_configuration", "l3_configuration", "nat_configuration"}),
-    "GRE": frozenset({"ip_sec_configuration", "l3_configuration", "nat_configuration"}),
-    "L3": frozenset({"ip_sec_configuration", "gre_configuration", "nat_configuration"}),
-    "NAT": frozenset({"ip_sec_configuration", "gre_configuration", "l3_configuration"}),
+_OWN: Mapping[str, str] = {
+    "IPSec": "ip_sec_configuration",
+    "GRE": "gre_configuration",
+    "L3": "l3_configuration",
+    "NAT": "nat_configuration",
+    LINK: "link_configuration",
 }
-"""What is not a kind's own."""
+"""What is a kind's own; what is another's, it has not."""
 
 
 def check_connection(
@@ -46,7 +48,7 @@ def check_connection(
     """
     yield from _name(at)
     kind = connection.connection_type
-    for name in sorted(_OTHERS[kind]):
+    for name in sorted({*_OWN.values()} - {_OWN[kind]}):
         if getattr(connection, name) is not None:
             field = NetworkConnection.model_fields[name].alias
             yield invalid(
@@ -253,4 +255,5 @@ _KINDS: Mapping[str, Callable[[Path, NetworkConnection, VirtualGateway, Inventor
     "GRE": _gre,
     "L3": _l3,
     "NAT": check_nat,
+    LINK: check_link,
 }

@@ -10,6 +10,7 @@ from lab.controller.allocation import provider_pools, provider_subnets
 from lab.controller.catalog import VIRTUAL_GATEWAYS, VIRTUAL_NETWORKS, Path, children
 from lab.controller.checks_policy import port_settings, subnet_routes
 from lab.controller.completion import compartment_address, derived_mac, router_address
+from lab.controller.connections_link import frozen
 from lab.controller.inventory import Inventory
 from lab.controller.models_tenant import NetworkInterface, VirtualNetwork
 from lab.controller.refusals import Complaint, in_use, invalid
@@ -44,6 +45,7 @@ def virtual_network(
         yield from _overlaps([item for item in subnets if item[1].version == version])
     for at, network in subnets:
         yield from _left_behind(at, network, inventory)
+    yield from frozen(path, resource, inventory)
     yield from subnet_routes(path, resource, inventory)
     yield from check_subnets(path, resource, inventory)
 

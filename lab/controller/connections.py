@@ -45,6 +45,9 @@ def connection_record(item: Resource[NetworkConnection], place: Compartment) -> 
                 route.next_hop = route.next_hop or next(iter(wanted.peer_ip_addresses), "")
         case "NAT" if wanted.nat_configuration is not None:
             result.nat.CopyFrom(place.nats[item.resource_id])
+        case "Link" if wanted.link_configuration is not None:
+            result.link.peer_rdid = place.links[item.resource_id]
+            result.link.local_prefixes.extend(wanted.link_configuration.local_prefixes)
     return result
 
 

@@ -81,6 +81,7 @@ class Compartment:
         vlans: VLAN ids of the L3 connections, by connection.
         nats: what the NAT connections translate to, by connection.
         dial_in: the remote access, as a connection; None: there is none.
+        links: routing domains that links lead to, by connection.
     """
 
     node: str
@@ -94,6 +95,7 @@ class Compartment:
     vlans: Mapping[str, int] = field(default_factory=dict)
     nats: Mapping[str, pb.Nat] = field(default_factory=dict)
     dial_in: pb.Connection | None = field(default=None, repr=False)
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from typing import cast
 
 from lab.controller.catalog import GATEWAYS, PUBLIC_IP_ADDRESSES, Path, parse_path
+from lab.controller.connections_link import LINK, linked_domains
 from lab.controller.connections_nat import NAT, nat_message
 from lab.controller.domains import Compartment
 from lab.controller.inventory import COMPARTMENT_ADDRESS, GRE_VIP, PLACEMENT, PROVIDER_ADDRESS, Inventory
@@ -63,6 +64,7 @@ def compartment_of(network: Path, rdid: str, inventory: Inventory) -> Compartmen
             if item.properties.nat_configuration is not None
         },
         dial_in=dial_in_record(vpn, inventory) if (vpn := resource.properties.vpn_configuration) else None,
+        links=linked_domains(resource.properties, inventory),
     )
 
 
@@ -121,7 +123,9 @@ def best_routes(routes: Iterable[LearnedRoute]) -> tuple[LearnedRoute, ...]:
 
 
 def unreachable_peers(gateway: VirtualGateway) -> list[str]:
-    """BGP peers that no connection has a static route to; NAT leads to none, as nobody calls in through it.
+    """BGP peers that no connection has a static route to.
+
+    NAT leads to none, as nobody calls in through it; nor does a link, which carries nothing of a compartment.
 
     The product wants every peer's address among a connection's routes; without, its virtual gateway shows
     PolicyConfigurationFailure
@@ -130,7 +134,7 @@ def unreachable_peers(gateway: VirtualGateway) -> list[str]:
     prefixes = [
         IPv4Network(route.destination_prefix)
         for connection in gateway.network_connections
-        if connection.properties.connection_type != NAT
+        if connection.properties.connection_type not in (NAT, LINK)
         for route in connection.properties.routes
     ]
     return [

@@ -6,6 +6,7 @@ gateway is told by Add-VpnS2SInterface what its API does not carry:
 - `ipSecConfiguration.persistent` (default true; false: dialled by the first packet for one of its routes, and
   only then closed after `quickMode.idleDisconnectSeconds`)
 - `natConfiguration`, with connectionType "NAT" (docs/decisions/0009-nat-shape.md)
+- `linkConfiguration`, with connectionType "Link" (docs/decisions/0011-linked-vm-networks.md)
 - `ipSecConfiguration.networkOutageSeconds` (NetworkOutageTime), `numberOfTries`, `retryIntervalSeconds`
 """
 
@@ -150,6 +151,13 @@ class NatConfiguration(Shape):
     inbound_nat_rules: tuple[Resource[InboundNatRule], ...] = ()
 
 
+class LinkConfiguration(Shape):
+    """Another VM network, and what of this one it may reach; `routes` say what this one may reach of it."""
+
+    remote_virtual_network: Annotated[Reference, Refers("virtualNetworks")]
+    local_prefixes: tuple[Prefix, ...] = ()
+
+
 class ConnectionAddress(Shape):
     """An address of the compartment in its VLAN."""
 
@@ -163,7 +171,7 @@ class NetworkConnection(Shape):
     What is not this kind's may stand empty: Microsoft's own samples have `"l3Configuration": {}` everywhere.
     """
 
-    connection_type: Annotated[str, word("IPSec", "GRE", "L3", "NAT")]
+    connection_type: Annotated[str, word("IPSec", "GRE", "L3", "NAT", "Link")]
     outbound_kilo_bits_per_second: PositiveUint32 = 5120
     inbound_kilo_bits_per_second: PositiveUint32 = 5120
     routes: tuple[Route, ...] = ()
@@ -174,6 +182,7 @@ class NetworkConnection(Shape):
     gre_configuration: Annotated[GreConfiguration | None, BeforeValidator(empty_is_none)] = None
     l3_configuration: Annotated[L3Configuration | None, BeforeValidator(empty_is_none)] = None
     nat_configuration: Annotated[NatConfiguration | None, BeforeValidator(empty_is_none)] = None
+    link_configuration: Annotated[LinkConfiguration | None, BeforeValidator(empty_is_none)] = None
 
 
 def prefixes_of(selectors: tuple[TrafficSelector, ...]) -> list[str]:

@@ -22,11 +22,13 @@ CARRIES: Mapping[str, frozenset[str]] = {
     "Forwarding": frozenset({"L3"}),
 }
 """Kinds of connections that a pool of a type is for; "All" is for all."""
+INSIDE = frozenset({"Link"})
+"""Kinds that stay inside the gateway, and need nothing of a pool."""
 
 
 def carries(pool: GatewayPool, kind: str) -> bool:
     """Whether a pool is for a kind of connections."""
-    return kind in CARRIES.get(pool.type, {kind})
+    return kind in INSIDE or kind in CARRIES.get(pool.type, {kind})
 
 
 def lacking(pool: GatewayPool, gateway: VirtualGateway) -> list[str]:

@@ -107,7 +107,7 @@ def missing(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
             f"{status.kind} {status.name}: {_reason(status)}",
         )
         for status in api.node_states().values()
-        if status.status != "Success"
+        if status.status != "Success" and not _stands_by(status, lab)
     ]
     gateways = tuple(gateway.name for gateway in lab.gateways)
     sites = {
@@ -133,6 +133,12 @@ def missing(api: ControllerClient, lab: Lab) -> tuple[Missing, ...]:
                 reason = f" ({link.error})" if link.error else ""
                 found.append(Missing(nodes, f"{kind} {link.name} of {link.tenant}: {link.state}{reason}"))
     return tuple(found) or _unlearned(api, lab) or _not_called(api, lab)
+
+
+def _stands_by(node: NodeStatus, lab: Lab) -> bool:
+    """A redundant gateway has nothing to do, and is as it should be."""
+    redundant = lab.fabric.redundant_gateways > 0 and node.kind == "gateway"
+    return redundant and node.status == "Uninitialized"
 
 
 def _reason(node: NodeStatus) -> str:

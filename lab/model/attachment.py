@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from lab.model.networks import hosts_of, router_of
 from lab.model.topology import SiteSpec, Topology
@@ -13,10 +13,12 @@ from lab.model.topology_connections import (
     ForwardingConnectionSpec,
     GreConnectionSpec,
     IpsecConnectionSpec,
+    LinkConnectionSpec,
     NatConnectionSpec,
     SiteConnection,
 )
 from lab.model.topology_dial_in import DialInSpec
+from lab.model.topology_tenants import GatewayVmSpec, TenantSpec, VmSpec
 
 
 class Attachment(Enum):
@@ -37,8 +39,16 @@ def connections(topology: Topology) -> Iterator[tuple[str, str, ConnectionSpec]]
 def site_connections(topology: Topology) -> Iterator[tuple[str, str, SiteConnection]]:
     """The connections that lead to a site."""
     for tenant, name, connection in connections(topology):
-        if not isinstance(connection, NatConnectionSpec):
+        if not isinstance(connection, NatConnectionSpec | LinkConnectionSpec):
             yield tenant, name, connection
+
+
+def gateway_vms(topology: Topology) -> Iterator[tuple[str, str, VmSpec, GatewayVmSpec]]:
+    """The VMs that are their tenant's gateway: tenant, name, VM, what makes it one."""
+    for tenant, spec in topology.tenants.items():
+        for name, vm in spec.vms.items():
+            if vm.gateway is not None:
+                yield tenant, name, vm, vm.gateway
 
 
 def connection_to(topology: Topology, site: str) -> SiteConnection | None:
@@ -62,10 +72,12 @@ def attachment_of(topology: Topology, site: str) -> Attachment:
 
 def internet_sites(topology: Topology) -> dict[str, SiteSpec]:
     """The sites on the internet; not those that nobody has a connection to."""
+    called = {spec.site for _, _, _, spec in gateway_vms(topology)}
     return {
         site: spec
         for site, spec in topology.sites.items()
-        if connection_to(topology, site) and attachment_of(topology, site) is Attachment.INTERNET
+        if (site in called or connection_to(topology, site))
+        and attachment_of(topology, site) is Attachment.INTERNET
     }
 
 
@@ -87,9 +99,27 @@ def is_edge(topology: Topology, site: str) -> bool:
     return isinstance(connection_to(topology, site), GreConnectionSpec | ForwardingConnectionSpec)
 
 
+def recovered_prefixes(tenant: TenantSpec, site: SiteSpec) -> Iterator[IPv4Network]:
+    """Subnets that are a part of a site's network: its machines there have come up in the cloud.
+
+    A part that the site's router or one of its servers has an address in is the site's still.
+    """
+    taken = [router_of(site.lan.prefix), *(server.address for server in site.servers.values())]
+    for subnet in tenant.subnets.values():
+        prefix = subnet.prefix
+        if (
+            isinstance(prefix, IPv4Network)
+            and prefix != site.lan.prefix
+            and prefix.subnet_of(site.lan.prefix)
+            and not any(address in prefix for address in taken)
+        ):
+            yield prefix
+
+
 def beyond_ipsec(topology: Topology) -> bool:
-    """Whether the gateways have to do more than IPsec: then they announce public addresses to the router."""
-    others = (item for _, _, item in connections(topology) if not isinstance(item, IpsecConnectionSpec))
+    """Whether gateways do more than IPsec and links: then they announce public addresses to the router."""
+    inside = IpsecConnectionSpec | LinkConnectionSpec
+    others = (item for _, _, item in connections(topology) if not isinstance(item, inside))
     return any(others) or any(remote_accesses(topology))
 
 
@@ -117,6 +147,8 @@ def taken_front_end(topology: Topology) -> dict[IPv4Address, str]:
             taken.setdefault(connection.public_address, f"the public address of {tenant}/{name}")
     for tenant, access in remote_accesses(topology):
         taken.setdefault(access.public_address, f"the remote access of {tenant}")
+    for _, name, _, vm in gateway_vms(topology):
+        taken.setdefault(vm.public_address, f"the public address of `{name}`")
     return taken
 
 

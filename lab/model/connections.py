@@ -128,6 +128,19 @@ class DialIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A link to another tenant's VM network; its routes are what this side uses of it.
+
+    Attributes:
+        tenant: the other one.
+        offers: prefixes of this tenant that the other may reach.
+    """
+
+    tenant: str
+    offers: tuple[IPv4Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SiteEnd:
     """The far end of a connection to a site.
 
@@ -152,13 +165,13 @@ class Connection:
 
     Attributes:
         kind: of which kind it is, with what only that kind has.
-        site: None: it leads to no site (NAT).
+        site: None: it leads to no site (NAT, link).
         routes: all static routes, the one to the site's BGP router first.
         outbound_kbps, inbound_kbps: bandwidth for each direction.
     """
 
     name: str
-    kind: Ipsec | Gre | Forwarding | Nat
+    kind: Ipsec | Gre | Forwarding | Nat | Link
     site: SiteEnd | None
     routes: tuple[StaticRoute, ...]
     outbound_kbps: int

@@ -94,8 +94,10 @@ def _far_end(fabric: Fabric, connection: Connection) -> IPv4Address:
 
 
 def announced(topology: Topology) -> tuple[IPv4Network, ...]:
-    """Where the addresses are that gateways announce to the router; none where IPsec is all they do."""
-    if not beyond_ipsec(topology):
+    """Where the addresses are that gateways announce to the router; none where one does nothing but
+    IPsec. Where another may take its place, the VIP goes with it.
+    """
+    if not (beyond_ipsec(topology) or topology.fabric.redundant_gateways):
         return ()
     front_end = topology.fabric.front_end
     single = tuple(IPv4Network(address) for address in (front_end.vip, *public_addresses(topology)))

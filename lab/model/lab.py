@@ -35,6 +35,7 @@ class NodeKind(StrEnum):
     EDGE = "edge"
     ROADWARRIOR = "roadwarrior"
     VM = "vm"
+    GATEWAY_VM = "gateway-vm"
     SERVER = "server"
     APPLIANCE = "appliance"
 
@@ -114,7 +115,9 @@ class SiteConfig:
         compartment_address: the compartment's CA in the gateway subnet: the BGP neighbour.
         router_id: BGP identifier of the site.
         hold_time_s: BGP hold time to propose.
-        calls: the site calls the gateways, and again whenever the tunnel falls; else it waits to be called.
+        calls: it calls, and again whenever the tunnel falls; else it waits to be called.
+        on_demand: the gateways call when somebody wants to go there, and nobody calls otherwise.
+        routes: what is behind the tunnel of a gateway VM, or of its site: no other way leads there.
         cloud: the tenant's subnets, if the site has no BGP router: static routes while the tunnel is up.
         carried: networks of other sites that are reached through this one, with the AS of each; offered, too.
     """
@@ -131,8 +134,15 @@ class SiteConfig:
     router_id: str
     hold_time_s: int
     calls: bool = True
+    on_demand: bool = False
+    routes: Sequence[str] = ()
     cloud: Sequence[str] = ()
     carried: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def bgp(self) -> bool:
+        """Whether both ends of the tunnel have a BGP router."""
+        return bool(self.local_asn and self.peer_asn) and not self.cloud
 
     def to_json(self) -> str:
         """The configuration as it stands in the file."""
@@ -146,7 +156,7 @@ class SiteConfig:
             FileNotFoundError: this node is no site.
         """
         values = json.loads(path.read_text())
-        return cls(**{**values, "cloud": tuple(values["cloud"])})
+        return cls(**{**values, "routes": tuple(values["routes"]), "cloud": tuple(values["cloud"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +233,7 @@ class Fabric:
         external_router: the gateway routes between subnets, hosts know only their own VMs' subnets.
         gre_vips: part of the front-end network that gateways get their GRE addresses of; None: no GRE.
         asn, gateway_asn: AS numbers of the top-of-rack router and of all gateways.
+        redundant_gateways: how many of the gateways stand by.
         announced: where the addresses are that gateways announce to the router by BGP; empty: no BGP there.
     """
 
@@ -242,6 +253,7 @@ class Fabric:
     gre_vips: IPv4Network | None = None
     asn: int = 65_000
     gateway_asn: int = 65_001
+    redundant_gateways: int = 0
     announced: tuple[IPv4Network, ...] = ()
 
 

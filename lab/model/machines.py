@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from ipaddress import IPv4Network
 
-from lab.model.lab import Fabric, Node, NodeKind, Route
+from lab.model.lab import Fabric, Node, NodeKind, Route, SiteConfig
 from lab.model.networks import router_of
 from lab.model.node_settings import (
     APPLIANCE,
@@ -17,18 +18,29 @@ from lab.model.node_settings import (
     STATIC_IPV6,
     on_network,
 )
-from lab.model.tenants import Tenant
-from lab.model.topology import Topology
+from lab.model.tenants import GatewayVm, Tenant, Vm
+from lab.model.topology import SiteSpec, Topology
 from lab.model.topology_tenants import Machine, VmSpec
 from lab.model.types import IpAddress, IpNetwork
 
+WAN = "wan0"
+"""A gateway VM's second interface, on the front-end network."""
 
-def vms(topology: Topology, tenants: tuple[Tenant, ...]) -> Iterator[Node]:
+
+def gateway_vms(tenants: tuple[Tenant, ...]) -> Iterator[Vm]:
+    """The VMs that are their tenant's gateway."""
+    return (vm for tenant in tenants for vm in tenant.vms if vm.gateway is not None)
+
+
+def vms(topology: Topology, fabric: Fabric, tenants: tuple[Tenant, ...]) -> Iterator[Node]:
     """The tenants' VMs. IPv6 is spoken in IPv6 subnets only."""
     for tenant in tenants:
         subnets = {subnet.name: subnet for subnet in tenant.subnets}
         for vm in tenant.vms:
             spec, prefix = topology.tenants[tenant.name].vms[vm.name], subnets[vm.subnet].prefix
+            if vm.gateway is not None and isinstance(prefix, IPv4Network):
+                yield _gateway_vm(fabric, vm, vm.gateway, spec, prefix)
+                continue
             node = _machine(vm.name, NodeKind.VM, spec, vm.address, prefix)
             yield replace(
                 node,
@@ -36,6 +48,60 @@ def vms(topology: Topology, tenants: tuple[Tenant, ...]) -> Iterator[Node]:
                 sysctls=APPLIANCE if vm.forwarding else NOT_ROUTING,
                 interface_sysctls=_ipv6_settings(spec, prefix),
             )
+
+
+def _gateway_vm(fabric: Fabric, vm: Vm, gateway: GatewayVm, spec: VmSpec, subnet: IPv4Network) -> Node:
+    """Dual-homed: VMs on one side, by the distributed router; the internet on the other."""
+    front_end = fabric.front_end
+    machine = _container(vm.name, NodeKind.GATEWAY_VM, spec)
+    return replace(
+        machine,
+        image="fabric",
+        addresses=(
+            on_network("eth0", vm.address, subnet),
+            on_network(WAN, gateway.public_address, front_end.prefix),
+        ),
+        routes=(
+            Route(DEFAULT_ROUTE, front_end.router),
+            *(Route(prefix, router_of(subnet)) for prefix in gateway.prefixes),
+        ),
+        sysctls=APPLIANCE,
+        # What comes out of the tunnel is routed; what comes beside it, from the internet, is not.
+        interface_sysctls={f"net.ipv4.conf.{WAN}.forwarding": "0", **NO_IPV6},
+        site=SiteConfig(
+            name=vm.name,
+            lan_prefix=str(subnet),
+            lan_router=str(vm.address),
+            wan_address=str(gateway.public_address),
+            vip=str(gateway.peer),
+            shared_secret=gateway.shared_secret,
+            compartment_address=str(router_of(gateway.lan)),
+            router_id=str(vm.address),
+            calls=False,
+            routes=(str(gateway.lan),),
+            local_asn=0,
+            peer_asn=0,
+            hold_time_s=0,
+        ),
+    )
+
+
+def far_end(vm: Vm, gateway: GatewayVm, site: SiteSpec) -> SiteConfig:
+    """What the site of a gateway VM must know of it."""
+    return SiteConfig(
+        name=gateway.site,
+        lan_prefix=str(site.lan.prefix),
+        lan_router=str(router_of(site.lan.prefix)),
+        wan_address=str(gateway.peer),
+        vip=str(gateway.public_address),
+        shared_secret=gateway.shared_secret,
+        compartment_address=str(vm.address),
+        router_id=str(router_of(site.lan.prefix)),
+        routes=tuple(map(str, gateway.prefixes)),
+        local_asn=site.asn or 0,
+        peer_asn=0,
+        hold_time_s=0,
+    )
 
 
 def _ipv6_settings(spec: VmSpec, prefix: IpNetwork) -> Mapping[str, str]:

@@ -85,6 +85,7 @@ def _fabric(topology: Topology, controller_address: IPv4Address) -> Fabric:
         gre_vips=spec.front_end.gre_vips,
         asn=spec.front_end.asn,
         gateway_asn=spec.front_end.gateway_asn,
+        redundant_gateways=spec.redundant_gateways,
         announced=announced(topology),
     )
 

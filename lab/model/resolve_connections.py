@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Network
 
 from lab.model.connections import (
@@ -11,6 +12,7 @@ from lab.model.connections import (
     Forwarding,
     Gre,
     Ipsec,
+    Link,
     MainMode,
     Nat,
     NatMapping,
@@ -26,17 +28,21 @@ from lab.model.topology_connections import (
     ForwardingConnectionSpec,
     GreConnectionSpec,
     IpsecConnectionSpec,
+    LinkConnectionSpec,
     NatConnectionSpec,
     SiteConnection,
 )
 from lab.model.topology_dial_in import DialInSpec
+from lab.model.topology_tenants import TenantSpec
 
 
-def resolve_connection(topology: Topology, name: str, spec: ConnectionSpec) -> Connection:
+def resolve_connection(topology: Topology, tenant: TenantSpec, name: str, spec: ConnectionSpec) -> Connection:
     """Decide everything that a valid topology leaves open of one connection. Pure."""
     if isinstance(spec, NatConnectionSpec):
         routes = (StaticRoute(EVERYWHERE, DEFAULT_METRIC),)
         return Connection(name, _nat(spec), None, routes, spec.outbound_kbps, spec.inbound_kbps)
+    if isinstance(spec, LinkConnectionSpec):
+        return _link(topology, tenant, name, spec)
     site = topology.sites[spec.site]
     return Connection(
         name=name,
@@ -46,6 +52,20 @@ def resolve_connection(topology: Topology, name: str, spec: ConnectionSpec) -> C
         outbound_kbps=spec.outbound_kbps,
         inbound_kbps=spec.inbound_kbps,
     )
+
+
+def _link(topology: Topology, tenant: TenantSpec, name: str, spec: LinkConnectionSpec) -> Connection:
+    """Subnets become prefixes: a link knows addresses only."""
+    routes = tuple(
+        StaticRoute(prefix, DEFAULT_METRIC) for prefix in _prefixes(topology.tenants[spec.tenant], spec.uses)
+    )
+    kind = Link(spec.tenant, _prefixes(tenant, spec.offers))
+    return Connection(name, kind, None, routes, spec.outbound_kbps, spec.inbound_kbps)
+
+
+def _prefixes(tenant: TenantSpec, subnets: Iterable[str]) -> tuple[IPv4Network, ...]:
+    found = (tenant.subnets[name].prefix for name in subnets)
+    return tuple(prefix for prefix in found if isinstance(prefix, IPv4Network))
 
 
 def resolve_dial_in(tenant: str, spec: DialInSpec) -> DialIn:

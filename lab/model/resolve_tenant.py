@@ -11,6 +11,7 @@ from lab.model.tenants import (
     AccessControlList,
     AclRule,
     Appliance,
+    GatewayVm,
     Qos,
     Subnet,
     Tenant,
@@ -19,7 +20,7 @@ from lab.model.tenants import (
     Vm,
 )
 from lab.model.topology import Topology
-from lab.model.topology_tenants import AclRuleSpec, ApplianceSpec, QosSpec, TenantSpec, VmSpec
+from lab.model.topology_tenants import AclRuleSpec, ApplianceSpec, QosSpec, SubnetSpec, TenantSpec, VmSpec
 
 
 def resolve_tenant(topology: Topology, name: str, spec: TenantSpec) -> Tenant:
@@ -34,18 +35,30 @@ def resolve_tenant(topology: Topology, name: str, spec: TenantSpec) -> Tenant:
                 prefix=given.prefix,
                 router=router_of(given.prefix),
                 acl=given.acl,
-                routes=tuple(UserRoute(prefix, next_hop) for prefix, next_hop in given.routes.items()),
+                routes=_user_routes(topology, spec, subnet, given),
             )
             for subnet, given in spec.subnets.items()
         ),
-        vms=tuple(_vm(vm, given) for vm, given in spec.vms.items()),
+        vms=tuple(_vm(topology, spec, vm, given) for vm, given in spec.vms.items()),
         gateway=_tenant_gateway(topology, name, spec),
         appliances=tuple(_appliance(name, given) for name, given in spec.appliances.items()),
         acls=tuple(AccessControlList(acl, _rules(rules)) for acl, rules in spec.acls.items()),
     )
 
 
-def _vm(name: str, spec: VmSpec) -> Vm:
+def _user_routes(
+    topology: Topology, tenant: TenantSpec, name: str, subnet: SubnetSpec
+) -> tuple[UserRoute, ...]:
+    """A tenant's own gateway is where the hosts send what is for its site; it knows the way itself."""
+    given = tuple(UserRoute(prefix, next_hop) for prefix, next_hop in subnet.routes.items())
+    return given + tuple(
+        UserRoute(topology.sites[vm.gateway.site].lan.prefix, vm.address)
+        for vm in tenant.vms.values()
+        if vm.gateway is not None and vm.subnet != name and subnet.prefix.version == 4
+    )
+
+
+def _vm(topology: Topology, tenant: TenantSpec, name: str, spec: VmSpec) -> Vm:
     qos = spec.qos or QosSpec()
     return Vm(
         name=name,
@@ -55,11 +68,28 @@ def _vm(name: str, spec: VmSpec) -> Vm:
         mac=spec.mac or default_mac(spec.address),
         dns=(spec.dns,) if spec.dns else (),
         acl=spec.acl,
-        forwarding=spec.forwarding,
+        forwarding=spec.forwards,
         dhcp_guard=spec.dhcp_guard,
         router_guard=spec.router_guard,
         storm_limit_pps=spec.storm_limit,
         qos=Qos(qos.outbound_maximum_mbps, qos.outbound_reserved_mbps, qos.inbound_maximum_mbps),
+        gateway=_gateway_vm(topology, tenant, spec),
+    )
+
+
+def _gateway_vm(topology: Topology, tenant: TenantSpec, vm: VmSpec) -> GatewayVm | None:
+    spec = vm.gateway
+    if spec is None:
+        return None
+    site = topology.sites[spec.site]
+    others = (subnet.prefix for name, subnet in tenant.subnets.items() if name != vm.subnet)
+    return GatewayVm(
+        public_address=spec.public_address,
+        site=spec.site,
+        peer=site.wan.ip,
+        lan=site.lan.prefix,
+        shared_secret=spec.shared_secret,
+        prefixes=tuple(prefix for prefix in others if isinstance(prefix, IPv4Network)),
     )
 
 
@@ -105,7 +135,7 @@ def _tenant_gateway(topology: Topology, name: str, tenant: TenantSpec) -> Tenant
         asn=tenant.gateway.asn,
         hold_time_s=tenant.gateway.hold_time_s,
         connections=tuple(
-            resolve_connection(topology, connection, spec)
+            resolve_connection(topology, tenant, connection, spec)
             for connection, spec in tenant.gateway.connections.items()
         ),
         dial_in=resolve_dial_in(name, tenant.gateway.dial_in) if tenant.gateway.dial_in else None,

@@ -6,7 +6,7 @@ Only the standard library is imported here at run time, as in `lab.model.lab`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
 from lab.model.connections import Connection, DialIn
@@ -51,6 +51,24 @@ class Qos:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayVm:
+    """What makes a VM the gateway of its tenant (Windows Server 2012).
+
+    Attributes:
+        public_address: on the front-end network.
+        site, peer, lan: the site's name, its router's public address, its own network.
+        prefixes: what the site reaches: the tenant's other subnets.
+    """
+
+    public_address: IPv4Address
+    site: str
+    peer: IPv4Address
+    lan: IPv4Network
+    shared_secret: str
+    prefixes: tuple[IPv4Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Vm:
     """A tenant's VM; its name is also its node's and its networkInterface's.
 
@@ -59,6 +77,7 @@ class Vm:
         forwarding: a virtual appliance: carries packets of others' addresses.
         dhcp_guard, router_guard: it may not send DHCP replies; router advertisements and redirects.
         storm_limit_pps: broadcast and multicast packets a second that it may send; None: not limited.
+        gateway: it is the tenant's gateway; None: it is not.
     """
 
     name: str
@@ -73,6 +92,7 @@ class Vm:
     router_guard: bool = True
     storm_limit_pps: int | None = None
     qos: Qos = Qos()
+    gateway: GatewayVm | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,19 @@ class NatConnectionSpec(RatedSpec):
     mappings: dict[Name, NatMappingSpec] = Field(default={}, description="Ways in, by name.")
 
 
+class LinkConnectionSpec(RatedSpec):
+    """To another tenant's VM network, inside the gateway; it carries what both tenants' links allow."""
+
+    type: Literal["link"] = Field(description="`link`; no site.")
+    tenant: Name = Field(description="The other tenant, which needs a link back.")
+    offers: tuple[Name, ...] = Field(
+        min_length=1, description="Subnets of this tenant that the other may reach."
+    )
+    uses: tuple[Name, ...] = Field(
+        min_length=1, description="Subnets of the other tenant that this one may reach."
+    )
+
+
 def _tag(value: Any) -> str | None:
     """Which type a connection is of; what is no mapping ends as an ipsec connection that is none."""
     if isinstance(value, Mapping):
@@ -157,10 +170,11 @@ ConnectionSpec = Annotated[
     Annotated[IpsecConnectionSpec, Tag(f"{TAG}ipsec")]
     | Annotated[GreConnectionSpec, Tag(f"{TAG}gre")]
     | Annotated[ForwardingConnectionSpec, Tag(f"{TAG}l3")]
-    | Annotated[NatConnectionSpec, Tag(f"{TAG}nat")],
+    | Annotated[NatConnectionSpec, Tag(f"{TAG}nat")]
+    | Annotated[LinkConnectionSpec, Tag(f"{TAG}link")],
     Discriminator(_tag),
 ]
 """A connection, by its `type`."""
-CONNECTION_TYPES = ("ipsec", "gre", "l3", "nat")
+CONNECTION_TYPES = ("ipsec", "gre", "l3", "nat", "link")
 SiteConnection = IpsecConnectionSpec | GreConnectionSpec | ForwardingConnectionSpec
 """A connection that has a site at its other end."""

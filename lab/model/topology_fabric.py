@@ -79,6 +79,11 @@ class FabricSpec(Spec):
     provider: ProviderNetwork = Field(description="The underlay that carries NVGRE or VXLAN.")
     front_end: FrontEnd = Field(description="Where the gateways meet the internet.")
     transit: Network = Field(description="Between the top-of-rack router and the internet.")
+    redundant_gateways: Annotated[int, Strict()] = Field(
+        default=0,
+        ge=0,
+        description="How many of the gateways stand by and carry nothing until another is gone: N of M+N.",
+    )
     controller: Name = Field(default="nc", description="Name of the Network Controller's node.")
     router: Name = Field(default="tor", description="Name of the top-of-rack router's node.")
     internet: Name = Field(default="internet", description="Name of the internet's node.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, Strict, ValidationInfo, field_validator
+from pydantic import Field, Strict, StringConstraints, ValidationInfo, field_validator
 
 from lab.model.codes import Code
 from lab.model.spec import Flag, Spec, Text
@@ -87,6 +87,29 @@ class VmSpec(Machine):
         default=None, description="Broadcast and multicast packets a second that the VM may send."
     )
     qos: QosSpec | None = Field(default=None, description="Bandwidth of the VM's port.")
+    gateway: GatewayVmSpec | None = Field(
+        default=None, description="The tenant's own gateway, as Windows Server 2012 had one for each tenant."
+    )
+
+    @property
+    def forwards(self) -> bool:
+        """Whether it carries others' packets: as every gateway does."""
+        return self.forwarding or self.gateway is not None
+
+
+class GatewayVmSpec(Spec):
+    """What makes a VM a gateway of its tenant alone: a second interface, and an IPsec tunnel to one site.
+
+    The interface has no virtual subnet (VSID 0), and the switch leaves it alone. Routes are static.
+    """
+
+    public_address: Address = Field(
+        description="A free address of the front-end network, the tenant's own: `wan0`."
+    )
+    site: Name = Field(description="The site at the other end.")
+    shared_secret: Annotated[str, StringConstraints(min_length=8, max_length=128)] = Field(
+        description="IKE pre-shared key."
+    )
 
 
 class QosSpec(Spec):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface
 
 from lab.model import edges, lines, machines, warriors
-from lab.model.attachment import internet_wans, is_edge
+from lab.model.attachment import internet_wans, is_edge, recovered_prefixes, site_connections
 from lab.model.connections import Ipsec
 from lab.model.lab import (
     Bridge,
@@ -101,6 +101,11 @@ def _front_end_links(parts: Parts) -> Iterator[Link]:
             LinkEnd(router, interface_name("f-", node), segment.mtu, bridge=segment.bridge),
             LinkEnd(node, "fe0", segment.mtu),
         )
+    for vm in machines.gateway_vms(parts.tenants):
+        yield Link(
+            LinkEnd(router, interface_name("f-", vm.name), segment.mtu, bridge=segment.bridge),
+            LinkEnd(vm.name, machines.WAN, segment.mtu),
+        )
 
 
 def _internet_links(parts: Parts) -> Iterator[Link]:
@@ -142,7 +147,7 @@ def nodes(parts: Parts) -> Mapping[str, Node]:
         *(_gateway(parts, gateway, index) for index, gateway in enumerate(parts.gateways)),
         *_sites(parts),
         *warriors.nodes(parts.topology, parts.tenants),
-        *machines.vms(parts.topology, parts.tenants),
+        *machines.vms(parts.topology, parts.fabric, parts.tenants),
         *machines.appliances(parts.topology, parts.fabric, parts.tenants),
         *machines.servers(parts.topology),
     )
@@ -271,9 +276,24 @@ def _site(parts: Parts, name: str, spec: SiteSpec) -> Node:
             *lines.routes(parts.topology, name, _cloud(parts, name)),
         ),
         sysctls=SITE,
-        interface_sysctls=NO_IPV6,
+        interface_sysctls={**_proxy(parts, name, spec), **NO_IPV6},
         site=_site_config(parts, name, spec),
     )
+
+
+def _proxy(parts: Parts, name: str, spec: SiteSpec) -> Mapping[str, str]:
+    """Where a part of its network is in the cloud, the router answers for it (RFC 1027), and at once."""
+    tenants = (
+        parts.topology.tenants[tenant]
+        for tenant, _, link in site_connections(parts.topology)
+        if link.site == name
+    )
+    if not any(any(recovered_prefixes(tenant, spec)) for tenant in tenants):
+        return {}  # One that did so before answers for nothing: its LAN is the better route again.
+    return {
+        f"net.ipv4.conf.{edges.LAN_BRIDGE}.proxy_arp": "1",
+        f"net.ipv4.neigh.{edges.LAN_BRIDGE}.proxy_delay": "0",
+    }
 
 
 def _site_config(parts: Parts, name: str, spec: SiteSpec) -> SiteConfig | None:
@@ -295,9 +315,13 @@ def _site_config(parts: Parts, name: str, spec: SiteSpec) -> SiteConfig | None:
                     router_id=str(end.bgp_peer),
                     hold_time_s=gateway.hold_time_s,
                     calls=kind.persistent,
+                    on_demand=not kind.persistent,
                     cloud=() if spec.asn else tuple(str(prefix) for prefix in _cloud(parts, name)),
                     carried=lines.carried(parts.topology, name),
                 )
+        for vm in machines.gateway_vms((tenant,)):
+            if vm.gateway is not None and vm.gateway.site == name:
+                return machines.far_end(vm, vm.gateway, spec)
     return None
 
 

@@ -33,7 +33,7 @@ def charon(paths: Paths) -> None:
 def exabgp(paths: Paths) -> None:
     """Become ExaBGP; at a site without BGP, do nothing until told to end."""
     site = SiteConfig.load(paths.site)
-    if site.cloud:
+    if not site.bgp:
         log.info("no BGP here: static routes lead to the cloud")
         signal.pause()
     command = [sys.executable, "-m", "lab.onprem", *_arguments(paths), "routes"]

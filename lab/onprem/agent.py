@@ -60,16 +60,14 @@ class SiteAgent:
             KernelRoutes(kernel, TUNNEL_DEVICE, self._site.lan_router).set(self._site.cloud if up else ())
 
     def _ensure_route(self) -> bool:
-        """The hoster's BGP router is behind the tunnel: nobody can announce the way to the announcer."""
+        """The hoster's BGP router is behind the tunnel: nobody can announce the way to the announcer.
+
+        What is there without BGP has static routes, too.
+        """
         with IPRoute() as kernel:
             index = ensure_device(kernel, TUNNEL_DEVICE, mtu=TUNNEL_MTU, if_id=self._tunnel.if_id, lower=WAN)
             if index is None:
                 return False
-            kernel.route(
-                "replace",
-                dst=f"{self._site.compartment_address}/32",
-                oif=index,
-                scope=253,
-                prefsrc=self._site.lan_router,
-            )
+            for prefix in (f"{self._site.compartment_address}/32", *self._site.routes):
+                kernel.route("replace", dst=prefix, oif=index, scope=253, prefsrc=self._site.lan_router)
         return True

@@ -71,7 +71,7 @@ def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
         esp_proposals=OFFERED_ESP,
         backend=backend,
         initiator=site.calls,
-        on_demand=not site.calls,
+        on_demand=site.on_demand,
         dpd_delay_s=Timers().dpd_delay_s,
         if_id=XFRM_IF_ID if backend is EspBackend.KERNEL else 0,
     )

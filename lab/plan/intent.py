@@ -37,7 +37,12 @@ def intent(lab: Lab, certificates: Certificates = NO_CERTIFICATES) -> list[Resou
     Raises:
         KeyError: a tenant has remote access, and no certificates for it.
     """
-    return [*_fabric(lab), *(item for tenant in lab.tenants for item in _tenant(tenant, certificates))]
+    return [
+        *_fabric(lab),
+        *(item for tenant in lab.tenants for item in _tenant(tenant)),
+        # Last: a gateway may be linked to any tenant's VM network.
+        *(item for tenant in lab.tenants for item in _gateway(tenant, certificates)),
+    ]
 
 
 def _fabric(lab: Lab) -> Iterator[Resource]:
@@ -94,7 +99,7 @@ def _logical_network(name: str, segment: Segment, pool: dict[str, str] | None = 
     return resource(f"/logicalNetworks/{name}", properties)
 
 
-def _tenant(tenant: Tenant, certificates: Certificates) -> Iterator[Resource]:
+def _tenant(tenant: Tenant) -> Iterator[Resource]:
     for acl in tenant.acls:
         yield resource(list_path(tenant, acl.name), access_control_list(acl))
     for subnet in tenant.subnets:
@@ -113,6 +118,9 @@ def _tenant(tenant: Tenant, certificates: Certificates) -> Iterator[Resource]:
         yield resource(f"/networkInterfaces/{vm.name}", vm_interface(tenant, vm))
     for appliance in tenant.appliances:
         yield resource(f"/networkInterfaces/{appliance.name}", appliance_interface(tenant, appliance))
+
+
+def _gateway(tenant: Tenant, certificates: Certificates) -> Iterator[Resource]:
     if tenant.gateway is not None:
         own = certificates[tenant.name] if tenant.gateway.dial_in else None
         yield from tenant_gateway(tenant, tenant.gateway, own)

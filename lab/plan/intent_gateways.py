@@ -3,8 +3,8 @@
 Shapes: MS-NCNBI section 3.1.5.17.4 and Microsoft's "Add a virtual gateway to a tenant virtual network".
 Extensions, where the product's gateway is told by cmdlets what its API does not carry: `holdTimeSeconds` of
 BGP peers; `persistent`, `networkOutageSeconds`, `numberOfTries`, `retryIntervalSeconds` of
-ipSecConfiguration; all of NAT, `natConfiguration`, after New-NetNat and Add-NetNatStaticMapping; and what
-`vpnConfiguration` says beside the pool, after Set-RemoteAccessRoutingDomain.
+ipSecConfiguration; all of NAT, `natConfiguration`, after New-NetNat and Add-NetNatStaticMapping; of links,
+`linkConfiguration`; and what `vpnConfiguration` says beside the pool, after Set-RemoteAccessRoutingDomain.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lab.model.connections import (
     Forwarding,
     Gre,
     Ipsec,
+    Link,
     Nat,
     NatMapping,
     SiteEnd,
@@ -58,7 +59,7 @@ def gateways(lab: Lab) -> Iterator[Resource]:
         f"/gatewayPools/{POOL}",
         {
             "type": kind,
-            "redundantGatewayCount": 0,
+            "redundantGatewayCount": fabric.redundant_gateways,
             "gatewayCapacityKiloBitsPerSecond": min(gateway.capacity_kbps for gateway in lab.gateways),
             "ipConfiguration": addresses,
         },
@@ -209,6 +210,12 @@ def _connection(tenant: Tenant, connection: Connection) -> dict[str, Any]:
                 "routes": routes,
                 "natConfiguration": _nat(nat, f"/publicIPAddresses/{own(tenant, connection.name)}"),
             }
+        case Link(other, offers):
+            configuration = {
+                "remoteVirtualNetwork": ref(f"/virtualNetworks/{other}"),
+                "localPrefixes": [str(prefix) for prefix in offers],
+            }
+            return {"connectionType": "Link", **rates, "routes": routes, "linkConfiguration": configuration}
 
 
 def _ipsec(ipsec: Ipsec) -> dict[str, Any]:

@@ -59,6 +59,8 @@ KINDS: Mapping[NodeKind, KindProperties] = MappingProxyType(
             tls=True,
         ),
         NodeKind.SITE: KindProperties(capabilities=("NET_ADMIN", "NET_RAW"), devices=(TUN,)),
+        # A VM by its place, a router by its work.
+        NodeKind.GATEWAY_VM: KindProperties(capabilities=("NET_ADMIN", "NET_RAW"), devices=(TUN,)),
         NodeKind.EDGE: KindProperties(capabilities=("NET_ADMIN",)),
         NodeKind.ROADWARRIOR: KindProperties(capabilities=("NET_ADMIN", "NET_RAW"), devices=(TUN,)),
         NodeKind.VM: KindProperties(capabilities=("NET_RAW",), fabric=False),

@@ -291,7 +291,7 @@ class Compartment(_message.Message):
     def __init__(self, rdid: _Optional[str] = ..., tenant: _Optional[str] = ..., vsid: _Optional[int] = ..., customer_address: _Optional[str] = ..., prefix_length: _Optional[int] = ..., mac: _Optional[str] = ..., router_address: _Optional[str] = ..., vm_prefixes: _Optional[_Iterable[str]] = ..., vip: _Optional[str] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ..., bgp: _Optional[_Union[BgpRouter, _Mapping]] = ...) -> None: ...
 
 class Connection(_message.Message):
-    __slots__ = ("name", "outbound_kbps", "inbound_kbps", "routes", "ipsec", "gre", "forwarding", "nat", "dial_in")
+    __slots__ = ("name", "outbound_kbps", "inbound_kbps", "routes", "ipsec", "gre", "forwarding", "nat", "dial_in", "link")
     NAME_FIELD_NUMBER: _ClassVar[int]
     OUTBOUND_KBPS_FIELD_NUMBER: _ClassVar[int]
     INBOUND_KBPS_FIELD_NUMBER: _ClassVar[int]
@@ -301,6 +301,7 @@ class Connection(_message.Message):
     FORWARDING_FIELD_NUMBER: _ClassVar[int]
     NAT_FIELD_NUMBER: _ClassVar[int]
     DIAL_IN_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
     name: str
     outbound_kbps: int
     inbound_kbps: int
@@ -310,7 +311,8 @@ class Connection(_message.Message):
     forwarding: Forwarding
     nat: Nat
     dial_in: DialIn
-    def __init__(self, name: _Optional[str] = ..., outbound_kbps: _Optional[int] = ..., inbound_kbps: _Optional[int] = ..., routes: _Optional[_Iterable[_Union[StaticRoute, _Mapping]]] = ..., ipsec: _Optional[_Union[Ipsec, _Mapping]] = ..., gre: _Optional[_Union[Gre, _Mapping]] = ..., forwarding: _Optional[_Union[Forwarding, _Mapping]] = ..., nat: _Optional[_Union[Nat, _Mapping]] = ..., dial_in: _Optional[_Union[DialIn, _Mapping]] = ...) -> None: ...
+    link: Link
+    def __init__(self, name: _Optional[str] = ..., outbound_kbps: _Optional[int] = ..., inbound_kbps: _Optional[int] = ..., routes: _Optional[_Iterable[_Union[StaticRoute, _Mapping]]] = ..., ipsec: _Optional[_Union[Ipsec, _Mapping]] = ..., gre: _Optional[_Union[Gre, _Mapping]] = ..., forwarding: _Optional[_Union[Forwarding, _Mapping]] = ..., nat: _Optional[_Union[Nat, _Mapping]] = ..., dial_in: _Optional[_Union[DialIn, _Mapping]] = ..., link: _Optional[_Union[Link, _Mapping]] = ...) -> None: ...
 
 class StaticRoute(_message.Message):
     __slots__ = ("prefix", "metric", "next_hop")
@@ -451,6 +453,14 @@ class DialInUser(_message.Message):
     name: str
     password: str
     def __init__(self, name: _Optional[str] = ..., password: _Optional[str] = ...) -> None: ...
+
+class Link(_message.Message):
+    __slots__ = ("peer_rdid", "local_prefixes")
+    PEER_RDID_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    peer_rdid: str
+    local_prefixes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, peer_rdid: _Optional[str] = ..., local_prefixes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BgpRouter(_message.Message):
     __slots__ = ("asn", "router_id", "networks", "peers", "aggregates", "dampening", "route_reflector", "cluster_id", "ecmp", "transit_routing")

@@ -190,7 +190,7 @@ ON_DEMAND: dict[str, Any] = {"on_demand": True, "quick_mode": {"idle_disconnect_
 @pytest.fixture
 def waiting(world: World) -> Iterator[World]:
     """The first site waits to be called."""
-    world.configure_site("blue", cloud=["10.0.0.0/24"], calls=False)
+    world.configure_site("blue", cloud=["10.0.0.0/24"], calls=False, on_demand=True)
     world.service("site-blue", "onprem", "r")
     yield world
     world.configure_site("blue", cloud=["10.0.0.0/24"])

@@ -63,6 +63,16 @@ def test_one_mistake_is_one_problem(old: str, new: str, code: Code, blamed: str,
     assert f"lab.yml:{line}" in {problem.place for problem in found}, found
 
 
+def test_a_pool_is_nowhere_in_a_linked_vm_network() -> None:
+    text = (PATH.parent / "linked.yml").read_text()
+    blue = "      asn: 64512\n"
+    access = "      dial-in: {public-address: 203.0.113.40, pool: 10.1.0.0/25, users: {alice: secret}}\n"
+    assert text.count(blue) == 1
+    (problem,) = problems_of(text.replace(blue, blue + access))
+    assert problem.code == Code.DIAL_IN.code
+    assert "subnet `db` of `green`" in problem.message
+
+
 def test_the_valid_one_is_valid() -> None:
     assert problems_of(VALID) == ()
 

@@ -80,7 +80,17 @@ def test_a_site_that_is_called_on_demand_waits() -> None:
     )
     site = lab(text).nodes["blue-hq"].site
     assert site is not None
-    assert not site.calls
+    assert (site.calls, site.on_demand) == (False, True)
+
+
+def test_a_line_between_the_sites_of_two_gateway_vms_is_refused() -> None:
+    text = (ROOT / "gateway-2012.yml").read_text()
+    other = "  red-hq:\n    wan"
+    assert other in text
+    line = "  red-hq:\n    line: {to: blue-hq, prefix: 172.31.0.0/30}\n    wan"
+    (problem,) = problems_of(text.replace(other, line))
+    assert problem.code == Code.LINE.code
+    assert "sites of two tenants" in problem.message
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from lab.model.rules import (
     connections,
     dial_in,
     fabric,
+    gateway_vms,
     lines,
+    links,
     names,
     references,
     sites,
@@ -30,6 +32,8 @@ RULES: tuple[Rule, ...] = (
     *sites.RULES,
     *lines.RULES,
     *connections.RULES,
+    *links.RULES,
+    *gateway_vms.RULES,
     *dial_in.RULES,
     *checks.RULES,
 )

@@ -9,6 +9,7 @@ from lab.model.attachment import (
     Attachment,
     attachment_of,
     connections,
+    gateway_vms,
     remote_accesses,
     site_connections,
     taken_front_end,
@@ -87,6 +88,9 @@ def _given(topology: Topology) -> Iterator[tuple[Path, IPv4Address, str]]:
         if isinstance(connection, NatConnectionSpec):
             path = (*_place(tenant, name), "public-address")
             yield path, connection.public_address, f"the public address of {tenant}/{name}"
+    for tenant, name, _, vm in gateway_vms(topology):
+        path = ("tenants", tenant, "vms", name, "gateway", "public-address")
+        yield path, vm.public_address, f"the public address of `{name}`"
     for tenant, access in remote_accesses(topology):
         path = ("tenants", tenant, "gateway", "dial-in", "public-address")
         yield path, access.public_address, f"the remote access of {tenant}"

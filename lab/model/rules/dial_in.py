@@ -8,7 +8,7 @@ from lab.model.attachment import remote_accesses
 from lab.model.codes import Code, Finding, Path, did_you_mean
 from lab.model.connections import DIAL_IN
 from lab.model.topology import Topology
-from lab.model.topology_connections import ForwardingConnectionSpec, NatConnectionSpec
+from lab.model.topology_connections import ForwardingConnectionSpec, LinkConnectionSpec, NatConnectionSpec
 from lab.model.topology_tenants import TenantSpec
 from lab.model.types import IpNetwork
 
@@ -45,7 +45,12 @@ def _taken(topology: Topology, tenant: TenantSpec) -> Iterator[tuple[str, IpNetw
     for name, connection in (tenant.gateway.connections if tenant.gateway else {}).items():
         if isinstance(connection, ForwardingConnectionSpec):
             yield f"the VLAN of connection `{name}`", connection.address.network
-        if not isinstance(connection, NatConnectionSpec) and connection.site in topology.sites:
+        if isinstance(connection, LinkConnectionSpec):
+            other = topology.tenants.get(connection.tenant)
+            for subnet in connection.uses:
+                if other is not None and subnet in other.subnets:
+                    yield f"subnet `{subnet}` of `{connection.tenant}`", other.subnets[subnet].prefix
+        elif not isinstance(connection, NatConnectionSpec) and connection.site in topology.sites:
             yield f"site `{connection.site}`", topology.sites[connection.site].lan.prefix
 
 

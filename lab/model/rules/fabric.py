@@ -61,6 +61,15 @@ def provider_pool(topology: Topology) -> Iterator[Finding]:
         )
 
 
+def redundant_gateways(topology: Topology) -> Iterator[Finding]:
+    """Somebody must do the work that the others stand by for."""
+    count = topology.fabric.redundant_gateways
+    if count and count >= len(topology.gateways):
+        message = f"{count} of {len(topology.gateways)} gateways stand by"
+        path = ("fabric", "redundant-gateways")
+        yield Finding(Code.VALUE, path, message, "at least one gateway more than stand by")
+
+
 def vip(topology: Topology) -> Iterator[Finding]:
     """The VIP is a free address of the front-end network."""
     front_end = topology.fabric.front_end
@@ -113,13 +122,13 @@ def _on_front_end(topology: Topology) -> tuple[int, str]:
 
 
 def gateway_count(topology: Topology) -> Iterator[Finding]:
-    """One gateway carries the VIP; tenants with a gateway need it."""
-    if len(topology.gateways) > 1:
+    """One gateway at a time carries the VIP, the others stand by; tenants with a gateway need it."""
+    if len(topology.gateways) - topology.fabric.redundant_gateways > 1:
         yield Finding(
             Code.GATEWAY_COUNT,
             ("gateways", list(topology.gateways)[1]),
-            f"{len(topology.gateways)} gateways would share the one VIP",
-            "one gateway, which carries the VIP itself",
+            f"{len(topology.gateways) - topology.fabric.redundant_gateways} gateways would share the one VIP",
+            "one gateway that carries the VIP; others stand by (`redundant-gateways`)",
         )
     for name, tenant in topology.tenants.items():
         if tenant.gateway is not None and not topology.gateways:
@@ -220,6 +229,7 @@ RULES = (
     fabric_networks_apart,
     provider_pool,
     vip,
+    redundant_gateways,
     room_for_nodes,
     gateway_count,
     room_for_bandwidth,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lab.model.attachment import connection_to, site_connections
+from lab.model.attachment import connection_to, gateway_vms, site_connections
 from lab.model.codes import Code, Finding
 from lab.model.topology import LineSpec, Topology
 from lab.model.topology_connections import IpsecConnectionSpec
@@ -32,7 +32,8 @@ def sites_without_bgp(topology: Topology) -> Iterator[Finding]:
 
 def lines(topology: Topology) -> Iterator[Finding]:
     """A line joins two IPsec sites of one tenant, by a network of its own."""
-    owners = {connection.site: tenant for tenant, _, connection in site_connections(topology)}
+    owners = {vm.site: tenant for tenant, _, _, vm in gateway_vms(topology)}
+    owners |= {connection.site: tenant for tenant, _, connection in site_connections(topology)}
     for site, spec in topology.sites.items():
         if spec.line is not None:
             for message, expected in _broken(topology, site, spec.line, owners):

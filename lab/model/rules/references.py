@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 from lab.model.codes import Code, Finding, Path, did_you_mean
 from lab.model.rules.names import nodes
 from lab.model.topology import Topology
-from lab.model.topology_connections import NatConnectionSpec
+from lab.model.topology_connections import LinkConnectionSpec, NatConnectionSpec
+from lab.model.topology_tenants import TenantSpec
 
 
 def _reference(kind: str, name: str, known: Collection[str], path: Path) -> Iterator[Finding]:
@@ -30,6 +31,8 @@ def tenant_references(topology: Topology) -> Iterator[Finding]:
             yield from _reference("subnet", spec.subnet, tenant.subnets, (*path, "subnet"))
             if spec.acl is not None:
                 yield from _reference("access control list", spec.acl, tenant.acls, (*path, "acl"))
+            if spec.gateway is not None:
+                yield from _reference("site", spec.gateway.site, topology.sites, (*path, "gateway", "site"))
         for subnet, inside in tenant.subnets.items():
             path = ("tenants", name, "subnets", subnet)
             if inside.acl is not None:
@@ -42,9 +45,23 @@ def tenant_references(topology: Topology) -> Iterator[Finding]:
         above = ("tenants", name, "gateway")
         yield from _reference("subnet", tenant.gateway.subnet, tenant.subnets, (*above, "subnet"))
         for connection, link in tenant.gateway.connections.items():
-            if not isinstance(link, NatConnectionSpec):
-                place = (*above, "connections", connection, "site")
-                yield from _reference("site", link.site, topology.sites, place)
+            place = (*above, "connections", connection)
+            if isinstance(link, LinkConnectionSpec):
+                yield from _link_references(topology, tenant, link, place)
+            elif not isinstance(link, NatConnectionSpec):
+                yield from _reference("site", link.site, topology.sites, (*place, "site"))
+
+
+def _link_references(
+    topology: Topology, tenant: TenantSpec, link: LinkConnectionSpec, place: Path
+) -> Iterator[Finding]:
+    yield from _reference("tenant", link.tenant, topology.tenants, (*place, "tenant"))
+    for index, subnet in enumerate(link.offers):
+        yield from _reference("subnet", subnet, tenant.subnets, (*place, "offers", index))
+    other = topology.tenants.get(link.tenant)
+    for index, subnet in enumerate(link.uses):
+        if other is not None:
+            yield from _reference("subnet", subnet, other.subnets, (*place, "uses", index))
 
 
 def check_references(topology: Topology) -> Iterator[Finding]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from lab.model.attachment import internet_wans, site_connections
+from lab.model.attachment import gateway_vms, internet_wans, recovered_prefixes, site_connections
 from lab.model.codes import Code, Finding
 from lab.model.networks import unusable
 from lab.model.topology import SiteSpec, Topology
-from lab.model.topology_connections import ForwardingConnectionSpec, NatConnectionSpec, SiteConnection
+from lab.model.topology_connections import (
+    ForwardingConnectionSpec,
+    LinkConnectionSpec,
+    NatConnectionSpec,
+    SiteConnection,
+)
 from lab.model.topology_tenants import TenantSpec
 from lab.model.types import IpNetwork
 
@@ -26,6 +31,15 @@ def one_connection_a_site(topology: Topology) -> Iterator[Finding]:
                 "one connection for each site: the gateway tells tenants apart by the site's address",
             )
         users.setdefault(spec.site, f"{name}/{connection}")
+    for tenant, name, _, vm in gateway_vms(topology):
+        if vm.site in users:
+            yield Finding(
+                Code.SITE_TWICE,
+                ("tenants", tenant, "vms", name, "gateway", "site"),
+                f"`{vm.site}` is already the site of {users[vm.site]}",
+                "one connection for each site",
+            )
+        users.setdefault(vm.site, name)
     if users.keys() - topology.sites.keys():
         return  # A mistyped site is reported as such; which one is left over would be a guess.
     for site in topology.sites:
@@ -110,15 +124,18 @@ def _lans_of(topology: Topology, name: str, tenant: TenantSpec) -> Iterator[Find
     inside: dict[str, IpNetwork] = {
         f"subnet `{subnet}`": spec.prefix for subnet, spec in tenant.subnets.items()
     }
+    recovered = {item: set(recovered_prefixes(tenant, spec)) for item, spec in topology.sites.items()}
     lans: list[tuple[SiteSpec, SiteConnection]] = []
     for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
         if isinstance(link, ForwardingConnectionSpec):
             inside[f"the VLAN of connection `{connection}`"] = link.address.network
     for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
-        if isinstance(link, NatConnectionSpec) or link.site not in topology.sites:
+        if isinstance(link, NatConnectionSpec | LinkConnectionSpec) or link.site not in topology.sites:
             continue
         site = topology.sites[link.site]
         for what, taken in inside.items():
+            if taken in recovered[link.site]:
+                continue
             if site.lan.prefix.overlaps(taken) and not _twins(site, link, lans):
                 yield Finding(
                     Code.LAN_OVERLAP,

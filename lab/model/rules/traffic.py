@@ -77,7 +77,7 @@ def _route(
         expected = "the address of a VM or appliance of the same tenant that forwards"
         if not owners:
             yield Finding(Code.NEXT_HOP, path, f"{next_hop} is nobody's in this tenant", expected)
-        elif not owners[0].forwarding:
+        elif not (owners[0].forwarding or getattr(owners[0], "gateway", None)):
             message = f"{next_hop} does not forward what is not its own"
             yield Finding(Code.NEXT_HOP, path, message, expected, "give it `forwarding: true`")
 

@@ -1,0 +1,132 @@
+"""Gateway VMs and standing-by gateways in a topology file: what they become, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.errors import InvalidTopologyError
+from lab.model.lab import Lab, NodeKind
+from lab.model.loader import load
+from lab.model.resolve import resolve
+from lab.plan.intent import intent
+from lab.plan.kinds import TUN, properties_of
+
+TOPOLOGIES = Path(__file__).parents[2] / "topologies"
+
+
+def of(name: str) -> Lab:
+    return resolve(load(TOPOLOGIES / f"{name}.yml"))
+
+
+def refusals(tmp_path: Path, name: str, old: str, new: str) -> str:
+    """What is said of a topology that has been changed."""
+    text = (TOPOLOGIES / f"{name}.yml").read_text()
+    assert old in text
+    path = tmp_path / "changed.yml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InvalidTopologyError) as caught:
+        load(path)
+    return str(caught.value)
+
+
+def test_a_gateway_vm_is_dual_homed_and_routes_what_the_tunnel_carries() -> None:
+    node = of("gateway-2012").nodes["blue-gw"]
+    assert node.kind is NodeKind.GATEWAY_VM
+    assert {item.interface: str(item.address) for item in node.addresses} == {
+        "eth0": "10.0.2.2/29",
+        "wan0": "203.0.113.20/24",
+    }
+    assert {str(route.destination): str(route.via) for route in node.routes} == {
+        "0.0.0.0/0": "203.0.113.1",
+        "10.0.0.0/24": "10.0.2.1",
+    }
+    assert node.interface_sysctls["net.ipv4.conf.wan0.forwarding"] == "0"
+    assert TUN in properties_of(node).devices
+    assert node.interfaces == ("wan0", "eth0")
+
+
+def test_both_ends_of_its_tunnel_agree_and_one_of_them_calls() -> None:
+    nodes = of("gateway-2012").nodes
+    gateway, site = nodes["blue-gw"].site, nodes["blue-hq"].site
+    assert gateway is not None
+    assert site is not None
+    assert (gateway.wan_address, gateway.vip) == (site.vip, site.wan_address)
+    assert gateway.shared_secret == site.shared_secret
+    assert (gateway.calls, site.calls) == (False, True)
+    assert not gateway.on_demand, "charon calls once when it has been started anew"
+    assert (gateway.routes, site.routes) == (("192.168.50.0/24",), ("10.0.0.0/24",))
+    assert not gateway.bgp
+    assert not site.bgp
+
+
+def test_hosts_send_what_is_for_the_site_to_the_gateway_vm() -> None:
+    resources = dict(intent(of("gateway-2012")))
+    (table,) = (body for path, body in resources.items() if path.startswith("/routeTables/blue"))
+    (route,) = table["properties"]["routes"]
+    assert route["properties"]["addressPrefix"] == "192.168.50.0/24"
+    assert route["properties"]["nextHopIpAddress"] == "10.0.2.2"
+    assert resources["/networkInterfaces/blue-gw"]["properties"]["portSettings"]["ipForwardingEnabled"]
+
+
+def test_one_of_two_gateways_stands_by_and_the_vip_is_announced() -> None:
+    lab = of("gateway-2012r2")
+    pool = dict(intent(lab))["/gatewayPools/gateways"]["properties"]
+    assert pool["redundantGatewayCount"] == 1
+    assert [str(prefix) for prefix in lab.fabric.announced] == ["203.0.113.10/32"]
+
+
+def test_the_sites_router_answers_for_what_has_come_up_in_the_cloud() -> None:
+    setting = "net.ipv4.conf.lan0.proxy_arp"
+    assert of("dr-service-failed-over").nodes["blue-hq"].interface_sysctls[setting] == "1"
+    assert setting not in of("dr-service").nodes["blue-hq"].interface_sysctls
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("gateway-2012", "site: red-hq", "site: blue-hq", "already the site of blue-gw"),
+        ("gateway-2012", "site: red-hq", "site: nowhere", "nowhere"),
+        ("gateway-2012", "203.0.113.21", "203.0.113.20", "the public address of `blue-gw` already"),
+        ("gateway-2012", "203.0.113.20", "203.0.113.1", "203.0.113.1"),
+        (
+            "gateway-2012",
+            "lan: {prefix: 192.168.50.0/24}",
+            "lan: {prefix: 10.0.0.0/24}",
+            "overlaps 10.0.0.0/24",
+        ),
+        (
+            "gateway-2012",
+            "host: hv01, subnet: web, address: 10.0.0.4",
+            "host: hv01, subnet: gateway, address: 10.0.2.3",
+            "in the subnet of the gateway",
+        ),
+        ("gateway-2012r2", "redundant-gateways: 1", "redundant-gateways: 0", "would share the one VIP"),
+        ("gateway-2012r2", "redundant-gateways: 1", "redundant-gateways: 2", "stand by"),
+        (
+            "dr-service-failed-over",
+            "blue-pc: {address: 192.168.50.100}",
+            "blue-pc: {address: 192.168.50.12}",
+            "overlaps 192.168.50.8/29",
+        ),
+        (
+            "dr-service-failed-over",
+            "recovered: {vsid: 5003, prefix: 192.168.50.8/29}",
+            "recovered: {vsid: 5003, prefix: 192.168.50.0/28}",
+            "overlaps 192.168.50.0/28",
+        ),
+        ("linked", "tenant: blue, offers: [db]", "tenant: red, offers: [db]", "has no link to"),
+        (
+            "linked",
+            "offers: [web], uses: [db]",
+            "offers: [private], uses: [db]",
+            "10.0.1.0/24 overlaps 10.0.1.0/24",
+        ),
+        ("linked", "offers: [web], uses: [db]", "offers: [gateway], uses: [db]", "the gateway's own subnet"),
+        ("linked", "tenant: green, offers", "tenant: blue, offers", "cannot be linked to itself"),
+        ("linked", "offers: [web], uses: [db]", "offers: [web], uses: [none]", "none"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, name: str, old: str, new: str, said: str) -> None:
+    assert said in refusals(tmp_path, name, old, new)
