@@ -115,20 +115,32 @@ class World:
         return self.run(name, "ping", "-c1", "-W1", *options, target, check=False).returncode == 0
 
     @contextmanager
+    def piped(self, name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """A process in a namespace whose output the test reads; it does not outlive the test."""
+        with subprocess.Popen(self.command(name, *words), stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @contextmanager
+    def served(self, name: str, program: str) -> Iterator[subprocess.Popen[str]]:
+        """A Python program in a namespace, which writes a line when it listens."""
+        with self.piped(name, sys.executable, "-c", program) as server:
+            assert server.stdout
+            assert server.stdout.readline(), program
+            yield server
+
+    @contextmanager
     def undisturbed(self, tenant: str, interval_s: float = 0.02) -> Iterator[None]:
         """Traffic from a tenant's VM to its site, of which no packet may be lost meanwhile.
 
         Raises:
             AssertionError: some were.
         """
-        pinging = subprocess.Popen(
-            self.command(f"vm-{tenant}", "ping", "-q", "-i", str(interval_s), "192.168.50.10"),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
+        words = ("ping", "-q", "-i", str(interval_s), "192.168.50.10")
+        with self.piped(f"vm-{tenant}", *words) as pinging:
             yield
-        finally:
             pinging.send_signal(signal.SIGINT)
             said = pinging.communicate(timeout=10)[0]
         sent, received = (int(number) for number in re.findall(r"(\d+) (?:packets|received)", said))

@@ -94,15 +94,14 @@ def use(world: World, *connections: pb.Connection) -> None:
         eventually(lambda name=item.name, phase=phase: is_in(world, name, phase), UP_S)
 
 
-def sa_ids(world: World, name: str) -> tuple[str, str]:
-    """Unique ids of the newest IKE_SA and CHILD_SA of a connection."""
+def sa_ids(world: World, name: str) -> tuple[set[str], set[str]]:
+    """Unique ids of the IKE_SAs and of the CHILD_SAs that a connection has at this moment."""
     uri = f"unix://{world.folder}/gateway/state/blue+{name}.vici"
     listed = subprocess.run(
         ["swanctl", "--list-sas", "--raw", "--uri", uri], capture_output=True, text=True, check=True
     ).stdout
-    ids = re.findall(r"uniqueid=(\d+)", listed)
-    assert len(ids) >= 2, listed
-    return ids[0], ids[-1]
+    ikes, children = (set(re.findall(rf"uniqueid=(\d+) {word}=", listed)) for word in ("version", "reqid"))
+    return ikes, children
 
 
 STREAM_S = 20
@@ -131,28 +130,24 @@ print(got, stall)
 def test_rekeys_under_load_lose_nothing(world: World) -> None:
     use(world, connection("one", quick_mode={"sa_life_time_s": 5}, main_mode={"sa_life_time_s": 7}))
     eventually(lambda: arrives(world), UP_S)
-    seen: list[tuple[str, str]] = [sa_ids(world, "one")]
-    with world.undisturbed("blue", interval_s=0.01):
-        server = subprocess.Popen(
-            world.command("lan-blue", sys.executable, "-c", SERVE), stdout=subprocess.PIPE, text=True
-        )
-        assert server.stdout
-        server.stdout.readline()
-        reader = subprocess.Popen(
-            world.command("vm-blue", sys.executable, "-c", READ), stdout=subprocess.PIPE, text=True
-        )
+    ikes, children = sa_ids(world, "one")
+    assert ikes
+    assert children
+    with (
+        world.undisturbed("blue", interval_s=0.01),
+        world.served("lan-blue", SERVE) as server,
+        world.piped("vm-blue", sys.executable, "-c", READ) as reader,
+    ):
         while reader.poll() is None:
-            now = sa_ids(world, "one")
-            if now != seen[-1]:
-                seen.append(now)
+            for seen, now in zip((ikes, children), sa_ids(world, "one"), strict=True):
+                seen.update(now)
         said = reader.communicate()[0].split()
         sent = server.communicate(timeout=10)[0]
-    ikes, children = ({pair[index] for pair in seen} for index in (0, 1))
     print(
         f"rekeyed: IKE {len(ikes) - 1}, CHILD {len(children) - 1}; {said[0]} bytes, longest stall {said[1]} s"
     )
-    assert len(ikes) > 2, seen
-    assert len(children) > 3, seen
+    assert len(ikes) > 2, ikes
+    assert len(children) > 3, children
     assert int(said[0]) == int(sent)
     assert float(said[1]) < 1.0
 

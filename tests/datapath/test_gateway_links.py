@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -122,15 +121,13 @@ def test_tcp_of_a_megabyte_arrives(world: Linked) -> None:
         f"import socket;s=socket.create_server(('{address}',5000));print(flush=True);"
         "c,_=s.accept();c.sendall(bytes(10**6))"
     )
-    server = subprocess.Popen(world.command("vm-green", sys.executable, "-c", serve), stdout=subprocess.PIPE)
-    assert server.stdout
-    server.stdout.readline()
     read = (
         f"import socket;c=socket.create_connection(('{address}',5000),10);"
         "print(sum(map(len, iter(lambda: c.recv(65536), b''))))"
     )
-    assert int(world.run("vm-blue", sys.executable, "-c", read).stdout) == 10**6
-    assert server.wait(10) == 0
+    with world.served("vm-green", serve) as server:
+        assert int(world.run("vm-blue", sys.executable, "-c", read).stdout) == 10**6
+        assert server.wait(10) == 0
 
 
 def test_what_is_not_linked_does_not_pass(world: Linked) -> None:

@@ -82,15 +82,13 @@ def test_large_transfers_fit_the_tunnel(world: World) -> None:
         f"import socket;s=socket.create_server(('{LAN}',5000));print(flush=True);"
         "c,_=s.accept();c.sendall(bytes(10**6))"
     )
-    server = subprocess.Popen(world.command("lan-blue", sys.executable, "-c", serve), stdout=subprocess.PIPE)
-    assert server.stdout
-    server.stdout.readline()
     read = (
         f"import socket;c=socket.create_connection(('{LAN}',5000),10);"
         "print(c.getsockopt(6,2), sum(map(len, iter(lambda: c.recv(65536), b''))))"
     )
-    mss, received = map(int, world.run("vm-blue", sys.executable, "-c", read).stdout.split())
-    assert server.wait(10) == 0
+    with world.served("lan-blue", serve) as server:
+        mss, received = map(int, world.run("vm-blue", sys.executable, "-c", read).stdout.split())
+        assert server.wait(10) == 0
     assert received == 10**6
     assert mss <= 1360
 
