@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -219,10 +220,15 @@ class Namespace:
         self.request(f"{port.name} linked to {peer.node}:{peer.name}", "link", "add", **values, peer=other)
 
     def make_bridge(self, bridge: Bridge) -> None:
-        """The bridge, where there is none."""
+        """The bridge, where there is none.
+
+        Its hardware address is one that is given: else it would be that of one of its ports, and change with
+        them, while neighbours go on sending to the old one.
+        """
         name = bridge.port.name
         if self.link(name) is None:
-            self.request(f"{name} made", "link", "add", ifname=name, kind="bridge")
+            own = f"02:{secrets.token_bytes(5).hex(':')}"
+            self.request(f"{name} made", "link", "add", ifname=name, kind="bridge", address=own)
             self.refresh(name)
 
     def set_port(self, port: Port) -> None:

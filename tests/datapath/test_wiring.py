@@ -117,6 +117,16 @@ def test_interfaces_are_as_the_wiring_says(wiring: Wiring, pids: dict[str, int])
     assert in_namespace(pids["hv01"], "sysctl", "-n", "net.ipv4.conf.pa0.rp_filter").strip() == "2"
 
 
+def test_a_segment_keeps_its_address_when_its_ports_go(wiring: Wiring, pids: dict[str, int]) -> None:
+    """A bridge of its own accord has the lowest of its ports' addresses, which its neighbours then remember."""
+    netlink.apply(wiring, pids)
+    before = link(pids["tor"], "br-pa")["address"]
+    for item in wiring.links:
+        assert link(pids["tor"], item.b.name)["address"] != before
+        in_namespace(pids["tor"], "ip", "link", "del", item.b.name)
+    assert link(pids["tor"], "br-pa")["address"] == before
+
+
 def test_a_second_application_changes_nothing(wiring: Wiring, pids: dict[str, int]) -> None:
     assert netlink.apply(wiring, pids).changes
     assert netlink.apply(wiring, pids).changes == ()
