@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-import struct
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Interface
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from lab import arp
 from lab.datapath.errors import DatapathError
 from lab.datapath.interfaces import Uplink
 from lab.datapath.records import NodeAddress
@@ -31,8 +31,6 @@ _PROVIDER_RULE_PRIORITY = 32800
 _ONLINK = 4
 """RTNH_F_ONLINK: the gateway is on the link even if the interface has no address of its network."""
 _SCOPE_LINK = 253
-_ETH_P_ARP = 0x0806
-_BROADCAST = b"\xff" * 6
 
 Placement = dict[IPv4Interface, int]
 """Ifindex of the uplink that carries each address."""
@@ -159,22 +157,8 @@ class Team:
         links = {uplink.ifindex: uplink for uplink in uplinks.values()}
         for address, index in told.items():
             try:
-                announce(links[index], address)
+                arp.announce(links[index].name, links[index].mac, address)
             except OSError as error:
                 # The link has died meanwhile; its event follows.
                 log.warning("%s cannot be announced on %s: %s", address, links[index].name, error)
         self._told = told
-
-
-def announce(uplink: Uplink, address: IPv4Address) -> None:
-    """Send an ARP announcement: this address is at this uplink's MAC.
-
-    Raises:
-        OSError: the link is down or gone.
-    """
-    mac = bytes.fromhex(uplink.mac.replace(":", ""))
-    ethernet = _BROADCAST + mac + struct.pack("!H", _ETH_P_ARP)
-    arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + address.packed + bytes(6) + address.packed
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-        raw.bind((uplink.name, 0))
-        raw.send(ethernet + arp)

@@ -15,13 +15,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from ipaddress import ip_interface
+from ipaddress import IPv4Address, ip_interface
 from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from lab import arp
 from lab.engine.wiring import Bridge, Link, Outcome, Port, Route, Sysctl, Wiring
 
 CLONE_NEWNET = 0x40000000
@@ -75,9 +76,11 @@ def _apply(wiring: Wiring, pids: Mapping[str, int]) -> Outcome:
             spaces[absent.node].delete(absent.name, "the lab has it no more")
         for bridge in wiring.bridges:
             spaces[bridge.port.node].make_bridge(bridge)
+        made = []
         for link in wiring.links:
             _fetch(link, spaces)
-            _make_link(link, spaces[link.a.node], spaces[link.b.node])
+            if _make_link(link, spaces[link.a.node], spaces[link.b.node]):
+                made.append(link)
         # Before the interfaces are up: an interface that comes up with IPv6 on has already spoken.
         for item in wiring.sysctls:
             spaces[item.node].set_sysctl(item)
@@ -85,6 +88,9 @@ def _apply(wiring: Wiring, pids: Mapping[str, int]) -> Outcome:
             spaces[port.node].set_port(port)
         for route in wiring.routes:
             spaces[route.node].set_route(route)
+        for link in made:
+            if link.b.bridge:
+                spaces[link.a.node].announce(link.a)
     return Outcome(tuple(changes))
 
 
@@ -256,6 +262,19 @@ class Namespace:
             self.request(f"{port.name} {described}", "link", "set", index=item["index"], **wanted)
         self._ensure_addresses(port, item["index"])
 
+    def announce(self, port: Port) -> None:
+        """Tell the segment of a new port who is there: another may have had the address, at another place."""
+        addresses = (ip_interface(address).ip for address in port.addresses)
+        self._enter()
+        try:
+            arp.announce(
+                port.name,
+                self.refresh(port.name).get("address"),
+                *(address for address in addresses if isinstance(address, IPv4Address)),
+            )
+        except OSError as error:
+            raise WiringError(f"{self.node}: cannot announce {port.name}: {error.strerror}") from error
+
     def _ensure_addresses(self, port: Port, index: int) -> None:
         if not port.addresses:
             return
@@ -323,8 +342,12 @@ def _any(prefix: str) -> str:
     return "::" if ":" in prefix else "0.0.0.0"
 
 
-def _make_link(link: Link, a: Namespace, b: Namespace) -> None:
-    """The pair, where it is missing; an end that leads elsewhere is removed first, and its peer with it."""
+def _make_link(link: Link, a: Namespace, b: Namespace) -> bool:
+    """The pair, where it is missing; an end that leads elsewhere is removed first, and its peer with it.
+
+    Returns:
+        Whether it was.
+    """
     first, second = a.link(link.a.name), b.link(link.b.name)
     # A veth end's IFLA_LINK is its peer's index, in the peer's namespace.
     if (
@@ -333,12 +356,13 @@ def _make_link(link: Link, a: Namespace, b: Namespace) -> None:
         and first.get("link") == second["index"]
         and second.get("link") == first["index"]
     ):
-        return
+        return False
     a.delete(link.a.name, ELSEWHERE)
     b.delete(link.b.name, ELSEWHERE)
     a.make_veth(link.a, link.b, b)
     a.refresh(link.a.name)
     b.refresh(link.b.name)
+    return True
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from lab.ipsec.strongswan import CharonConfig, Timers
 from lab.ipsec.tunnel import Tunnel
 from lab.model.lab import SITE_PATH, SiteConfig
 
-WAN = "wan0"
+WAN, LAN = "wan0", "lan0"
 TUNNEL_DEVICE = "ipsec0"
 XFRM_IF_ID = 1
 CONNECTION = "cloud"

@@ -10,10 +10,15 @@ import selectors
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import islice
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+
+from lab import arp
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +29,16 @@ LINK_GROUP = 1
 """RTMGRP_LINK: the kernel tells of devices that come and go."""
 LINK_SCOPE = 253
 READ_SIZE = 65536
+ANNOUNCED_AT_MOST = 1024
+"""Addresses of one prefix: a larger part of a LAN finds the way when its neighbours' entries have expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lan:
+    """A site's own segment: the router's interface on it, and its prefix."""
+
+    interface: str
+    prefix: IPv4Network
 
 
 def updated(table: frozenset[str], message: Mapping[str, Any]) -> frozenset[str]:
@@ -52,12 +67,17 @@ class KernelRoutes:
         device: where they lead.
         source: the router's own address on them: it answers traceroute with it.
         via: next hop on the device; None: the device is a tunnel and needs none.
+        lan: the site's own segment. If a part of it comes to be elsewhere, the machines there are told, as
+            they remember where it was; the router answers for it (proxy ARP).
     """
 
-    def __init__(self, kernel: IPRoute, device: str, source: str, via: str | None = None) -> None:
+    def __init__(
+        self, kernel: IPRoute, device: str, source: str, via: str | None = None, lan: Lan | None = None
+    ) -> None:
         self._kernel = kernel
         self._device = device
         self._source = source
+        self._lan = lan
         self._way: dict[str, Any] = {"scope": LINK_SCOPE} if via is None else {"gateway": via}
 
     def set(self, prefixes: Iterable[str]) -> None:
@@ -84,6 +104,17 @@ class KernelRoutes:
         for prefix in sorted(wanted - there):
             log.info("%s learned", prefix)
             self._change("replace", prefix, indexes[0])
+            self._take_over(ip_network(prefix))
+
+    def _take_over(self, network: IPv4Network | IPv6Network) -> None:
+        if self._lan is None or network.version != 4 or not network.subnet_of(self._lan.prefix):
+            return
+        link = self._kernel.link("get", ifname=self._lan.interface)[0]
+        addresses = islice(network.hosts(), ANNOUNCED_AT_MOST)
+        try:
+            arp.announce(self._lan.interface, link.get("address"), *addresses)
+        except OSError as error:
+            log.warning("%s not announced on %s: %s", network, self._lan.interface, error)
 
     def _change(self, what: str, prefix: str, index: int) -> None:
         self._kernel.route(what, dst=prefix, oif=index, proto=BGP_PROTOCOL, prefsrc=self._source, **self._way)

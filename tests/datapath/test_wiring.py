@@ -118,13 +118,57 @@ def test_interfaces_are_as_the_wiring_says(wiring: Wiring, pids: dict[str, int])
 
 
 def test_a_segment_keeps_its_address_when_its_ports_go(wiring: Wiring, pids: dict[str, int]) -> None:
-    """A bridge of its own accord has the lowest of its ports' addresses, which its neighbours then remember."""
+    """By itself a bridge has the lowest of its ports' addresses, and its neighbours remember that."""
     netlink.apply(wiring, pids)
     before = link(pids["tor"], "br-pa")["address"]
     for item in wiring.links:
         assert link(pids["tor"], item.b.name)["address"] != before
         in_namespace(pids["tor"], "ip", "link", "del", item.b.name)
     assert link(pids["tor"], "br-pa")["address"] == before
+
+
+def neighbour(pid: int, address: str) -> str:
+    """The hardware address that a node remembers of another."""
+    found: list[Mapping[str, Any]] = json.loads(in_namespace(pid, "ip", "-j", "neigh", "show", address))
+    return str(found[0]["lladdr"])
+
+
+def test_who_comes_again_elsewhere_tells_the_segment(wiring: Wiring, pids: dict[str, int]) -> None:
+    netlink.apply(wiring, pids)
+    ping(pids["hv02"], "192.168.6.11")
+    assert neighbour(pids["hv02"], "192.168.6.11") == "02:00:00:00:00:01"
+    first, second = wiring.links
+    in_namespace(pids["hv01"], "ip", "link", "del", "pa0")
+    # Within `locktime` (1 s) the kernel takes an entry for just learned, and keeps it.
+    in_namespace(pids["hv02"], "sysctl", "-qw", "net.ipv4.neigh.pa0.locktime=0")
+    again = replace(first, a=replace(first.a, mac="02:00:00:00:00:0a"))
+    netlink.apply(replace(wiring, links=(again, second)), pids)
+    eventually(lambda: remembered(pids["hv02"], "192.168.6.11", "02:00:00:00:00:0a"), 5)
+
+
+def remembered(pid: int, address: str, mac: str) -> None:
+    assert neighbour(pid, address) == mac
+
+
+TAKE_OVER = """
+from ipaddress import IPv4Network
+from pyroute2 import IPRoute
+from lab.speaker.routes import KernelRoutes, Lan
+with IPRoute() as kernel:
+    lan = Lan("br-pa", IPv4Network("192.168.6.0/24"))
+    KernelRoutes(kernel, "tunnel", "192.168.6.1", lan=lan).set(["192.168.6.8/29", "10.0.0.0/24"])
+"""
+
+
+def test_a_router_that_learns_a_part_of_its_segment_tells_it(wiring: Wiring, pids: dict[str, int]) -> None:
+    """The part is elsewhere from now on, and who remembers its machines must come to the router."""
+    netlink.apply(wiring, pids)
+    ping(pids["hv02"], "192.168.6.11")
+    in_namespace(pids["hv02"], "sysctl", "-qw", "net.ipv4.neigh.pa0.locktime=0")
+    in_namespace(pids["tor"], "ip", "link", "add", "tunnel", "up", "type", "bridge")
+    in_namespace(pids["tor"], sys.executable, "-c", TAKE_OVER)
+    router = link(pids["tor"], "br-pa")["address"]
+    eventually(lambda: remembered(pids["hv02"], "192.168.6.11", router), 5)
 
 
 def test_a_second_application_changes_nothing(wiring: Wiring, pids: dict[str, int]) -> None:
