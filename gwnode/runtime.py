@@ -21,6 +21,7 @@ from gwnode.connections.wanted import Connection
 from gwnode.desired import Tenant
 from gwnode.kernel import KERNEL_REFUSALS
 from gwnode.link import NO_WAY_BACK, LinkEnd
+from gwnode.looking import look_every
 from gwnode.services import Service, Supervisor
 from gwnode.settings import Settings
 from lab.ipsec.esp import EspBackend
@@ -112,8 +113,7 @@ class Runtime:
         self._routes: tuple[Learned, ...] | None = None
         self._bird_seen_s = time.monotonic()
         self._stop = threading.Event()
-        self._watcher = threading.Thread(target=self._watch_bird, name=f"{tenant.name}-bird", daemon=True)
-        self._watcher.start()
+        self._watcher = look_every(settings.poll_s, self._look, f"{tenant.name}-bird", self._stop)
 
     @property
     def tenant(self) -> Tenant:
@@ -234,18 +234,18 @@ class Runtime:
     def _enter(self, tenant: Tenant) -> tuple[str, ...]:
         return ("nsenter", f"--net={compartments.namespace(self._settings, tenant.name).path}")
 
-    def _watch_bird(self) -> None:
-        while not self._stop.wait(self._settings.poll_s):
-            self._ensure_routes()
-            observed = Observed()
-            if self._tenant.bgp is not None:
-                observed = self._router.look()
-                if observed.answered:
-                    self._bird_seen_s = time.monotonic()
-                elif time.monotonic() - self._bird_seen_s < BIRD_AWAY_S:
-                    continue
-            before = (self._sessions, self._routes)
-            self._sessions = observed.sessions
-            self._routes = tuple(sorted(learned(observed.routes), key=repr))
-            if before != (self._sessions, self._routes):
-                self._changed()
+    def _look(self) -> None:
+        """At BIRD, and at whether the routes of connections still are as their states want them."""
+        self._ensure_routes()
+        observed = Observed()
+        if self._tenant.bgp is not None:
+            observed = self._router.look()
+            if observed.answered:
+                self._bird_seen_s = time.monotonic()
+            elif time.monotonic() - self._bird_seen_s < BIRD_AWAY_S:
+                return
+        before = (self._sessions, self._routes)
+        self._sessions = observed.sessions
+        self._routes = tuple(sorted(learned(observed.routes), key=repr))
+        if before != (self._sessions, self._routes):
+            self._changed()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from gwnode.looking import look_every
 from gwnode.netns import Namespace
 
 DEVICES = Path("/proc/thread-self/net/dev")
@@ -34,8 +35,7 @@ class DemandWatcher:
         self._counter = PacketCounter(compartment, device)
         self._sent = sent
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=f"{device}-demand", daemon=True)
-        self._thread.start()
+        self._thread = look_every(POLL_S, self._look, f"{device}-demand", self._stop)
 
     def stop(self) -> None:
         """End it."""
@@ -43,10 +43,9 @@ class DemandWatcher:
         self._thread.join()
         self._counter.close()
 
-    def _watch(self) -> None:
-        while not self._stop.wait(POLL_S):
-            if self._counter.has_grown():
-                self._sent()
+    def _look(self) -> None:
+        if self._counter.has_grown():
+            self._sent()
 
 
 class PacketCounter:
