@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from gwnode.bgp.config import protocol_name
 from gwnode.bgp.routes import Learned
 from gwnode.bgp.sessions import Connectivity, Session
+from gwnode.link import LinkEnd
 from gwnode.runtime import Observation
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.agent import REFUSED
@@ -58,10 +59,18 @@ def _peers(item: Observation) -> list[pb.BgpPeerState]:
 
 
 def _faults(item: Observation) -> list[pb.Fault]:
-    """A peer that no connection leads to, in the product's words (TSG "PolicyConfigurationFailure")."""
+    """A peer that no connection leads to, in the product's words (TSG "PolicyConfigurationFailure").
+
+    A link leads to none: it carries nothing of a compartment itself.
+    """
     if item.tenant.bgp is None:
         return []
-    routes = [way.prefix for connection in item.tenant.connections.values() for way in connection.ways]
+    routes = [
+        way.prefix
+        for connection in item.tenant.connections.values()
+        if not isinstance(connection.end, LinkEnd)
+        for way in connection.ways
+    ]
     return [
         pb.Fault(
             record_key=item.tenant.key,

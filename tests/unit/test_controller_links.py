@@ -188,3 +188,25 @@ def test_a_tenant_is_placed_beside_whom_it_is_linked_to(lab: Datacenter) -> None
     assert lab.controller.inventory.allocations["placement", RED.lower()] == other
     lab.put(BLUE, heavy)
     assert lab.controller.inventory.allocations["placement", BLUE.lower()] == first
+
+
+def test_a_link_is_no_way_to_a_bgp_peer(lab: Datacenter) -> None:
+    """It carries nothing of a compartment: whoever is at that address would never be heard."""
+    body = body_of(lab, BLUE)
+    peer = {"peerIpAddress": "10.1.0.4", "peerAsNumber": 64513}
+    body["properties"]["bgpRouters"] = [
+        {
+            "resourceId": "router",
+            "properties": {
+                "extAsNumber": "0.64512",
+                "bgpPeers": [{"resourceId": "green-db", "properties": peer}],
+            },
+        }
+    ]
+    lab.put(BLUE, body)
+    (place,) = (item for item in lab.records("gw01", "compartment") if item.tenant == "blue")
+    assert [route.prefix for route in place.connections[0].routes] == ["10.1.0.0/24"]
+    assert place.bgp.peers[0].address == "10.1.0.4"
+    state = lab.get(BLUE)["properties"]["configurationState"]
+    assert state["status"] == "Failure"
+    assert "Peers 10.1.0.4 do not have connectivity" in str(state["detailedInfo"])

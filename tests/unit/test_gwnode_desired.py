@@ -302,6 +302,16 @@ def test_a_peer_without_a_static_route_is_a_fault_as_in_the_product() -> None:
     assert "192.168.99.1/32" in fault.message
 
 
+def test_a_link_leads_to_no_peer() -> None:
+    item = compartment("blue", "198.51.100.2")
+    item.bgp.peers.add(name="far", address="10.1.0.4", asn=1)
+    link = item.connections.add(name="green", routes=[pb.StaticRoute(prefix="10.1.0.0/24")])
+    link.link.CopyFrom(pb.Link(peer_rdid="rd-green", local_prefixes=["10.0.0.0/24"]))
+    (tenant,) = desired(item).values()
+    (fault,) = report([Observation(tenant, {})]).faults
+    assert "10.1.0.4/32" in fault.message
+
+
 def test_a_run_script_quotes_its_words() -> None:
     assert Service("x", ("echo", "it's")).script() == "#!/bin/sh\nexec 2>&1\nexec 'echo' 'it'\\''s'\n"
 
