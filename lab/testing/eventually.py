@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,6 +12,8 @@ T = TypeVar("T")
 
 PAUSE_S = 0.1
 """Between two tries: short beside any timer of the lab, long beside a command in a node."""
+PATIENCE = float(os.environ.get("HNVLAB_PATIENCE", "1"))
+"""How many times longer everything may take: on an emulated machine, say."""
 
 
 def eventually(condition: Callable[[], T], within_s: float) -> T:
@@ -18,14 +21,14 @@ def eventually(condition: Callable[[], T], within_s: float) -> T:
 
     Args:
         condition: raises AssertionError for as long as its condition is not true.
-        within_s: how long to go on trying, in seconds.
+        within_s: how long to go on trying, in seconds; `HNVLAB_PATIENCE` times that, if it is set.
 
     Raises:
         AssertionError: the last one, with the last difference that was seen.
     """
     return Retrying(
         retry=retry_if_exception_type(AssertionError),
-        stop=stop_after_delay(within_s),
+        stop=stop_after_delay(within_s * PATIENCE),
         wait=wait_fixed(PAUSE_S),
         reraise=True,
     )(condition)
