@@ -109,7 +109,7 @@ class SiteConfig:
         lan_router: the site router's address on that network; BGP speaks from it.
         wan_address: the site's public address: its IKE identity and source.
         vip: the gateways' public address: the IKE peer.
-        shared_secret: IKE pre-shared key.
+        shared_secret: IKE pre-shared key; empty: by certificates.
         local_asn: the site's AS number.
         peer_asn: the tenant's AS number.
         compartment_address: the compartment's CA in the gateway subnet: the BGP neighbour.
@@ -120,6 +120,9 @@ class SiteConfig:
         routes: what is behind the tunnel of a gateway VM, or of its site: no other way leads there.
         cloud: the tenant's subnets, if the site has no BGP router: static routes while the tunnel is up.
         carried: networks of other sites that are reached through this one, with the AS of each; offered, too.
+        issuer: tenant whose authority has issued both ends' certificates; empty: by the shared secret.
+        identity, gateway_identity: names in the site's own certificate, and in the gateway's.
+        authority, certificate, key: PEM; the authority's, and the site's own. The engine has them made.
     """
 
     name: str
@@ -138,6 +141,12 @@ class SiteConfig:
     routes: Sequence[str] = ()
     cloud: Sequence[str] = ()
     carried: Mapping[str, int] = field(default_factory=dict)
+    issuer: str = ""
+    identity: str = ""
+    gateway_identity: str = ""
+    authority: str = ""
+    certificate: str = ""
+    key: str = field(default="", repr=False)
 
     @property
     def bgp(self) -> bool:

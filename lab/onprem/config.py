@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.ipsec.authentication import MachineCertificate, PreSharedKey
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.proposals import OFFERED_ESP, OFFERED_IKE
-from lab.ipsec.strongswan import CharonConfig, Timers
+from lab.ipsec.strongswan import CERTIFICATE_PLUGINS, CharonConfig, Timers
 from lab.ipsec.tunnel import Tunnel
 from lab.model.lab import SITE_PATH, SiteConfig
 
@@ -52,7 +53,13 @@ class Paths:
 
 def charon_config(paths: Paths, backend: EspBackend) -> CharonConfig:
     """The site's charon speaks IKE on the WAN only."""
-    return CharonConfig(vici_socket=paths.vici, log=paths.causes, backend=backend, interfaces=(WAN,))
+    return CharonConfig(
+        vici_socket=paths.vici,
+        log=paths.causes,
+        backend=backend,
+        interfaces=(WAN,),
+        plugins=CERTIFICATE_PLUGINS,
+    )
 
 
 def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
@@ -64,9 +71,11 @@ def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
         name=CONNECTION,
         local=site.wan_address,
         remote=site.vip,
-        local_id=site.wan_address,
-        remote_id=site.vip,
-        secret=site.shared_secret,
+        local_id=site.identity or site.wan_address,
+        remote_id=site.gateway_identity or site.vip,
+        authentication=MachineCertificate(site.certificate, site.key, site.authority)
+        if site.certificate
+        else PreSharedKey(site.shared_secret),
         ike_proposals=OFFERED_IKE,
         esp_proposals=OFFERED_ESP,
         backend=backend,

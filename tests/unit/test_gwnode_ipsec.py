@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lab.ipsec.authentication import PreSharedKey
 from lab.ipsec.esp import KERNEL_PROBES, EspBackend, detect_backend
 from lab.ipsec.logtail import MAX_BYTES, LogLine, LogTail, parse
 from lab.ipsec.state import Phase, TunnelState, cause_of, observed
@@ -35,7 +36,7 @@ def tunnel(**values: Any) -> Tunnel:
         "remote": "198.51.100.2",
         "local_id": "203.0.113.10",
         "remote_id": "198.51.100.2",
-        "secret": "s",
+        "authentication": PreSharedKey("s"),
         "ike_proposals": ("a",),
         "esp_proposals": ("b",),
         "backend": EspBackend.LIBIPSEC,
@@ -43,37 +44,40 @@ def tunnel(**values: Any) -> Tunnel:
     return Tunnel(**(common | values))
 
 
-def child(connection: Any) -> dict[str, Any]:
-    return dict(connection["hq"]["children"]["hq"])
+def settings(item: Tunnel) -> dict[str, Any]:
+    return dict(item.load().connections["hq"])
+
+
+def child(item: Tunnel) -> dict[str, Any]:
+    return dict(settings(item)["children"]["hq"])
 
 
 def test_a_gateway_waits_and_a_site_calls() -> None:
     waiting, calling = tunnel(), tunnel(initiator=True)
-    assert child(waiting.connection())["start_action"] == "none"
-    assert child(waiting.connection())["dpd_action"] == "clear"
-    assert child(calling.connection())["start_action"] == "start"
-    assert child(calling.connection())["dpd_action"] == "restart"
-    assert child(calling.connection())["close_action"] == "start"
-    assert calling.connection()["hq"]["keyingtries"] == "0"  # type: ignore[index,call-overload]
+    assert child(waiting)["start_action"] == "none"
+    assert child(waiting)["dpd_action"] == "clear"
+    assert child(calling)["start_action"] == "start"
+    assert child(calling)["dpd_action"] == "restart"
+    assert child(calling)["close_action"] == "start"
+    assert settings(calling)["keyingtries"] == "0"
 
 
 def test_the_secret_belongs_to_both_identities() -> None:
-    assert tunnel().shared()["owners"] == ["203.0.113.10", "198.51.100.2"]
+    assert tunnel().load().secrets["hq"]["owners"] == ["203.0.113.10", "198.51.100.2"]
 
 
 def test_lifetimes_are_hard_limits_and_rekeying_comes_before() -> None:
-    connection = tunnel(ike_life_s=1000, child_life_s=600, child_life_kb=100).connection()
-    settings: Any = connection["hq"]
-    assert int(settings["rekey_time"][:-1]) + int(settings["over_time"][:-1]) == 1000
-    assert child(connection)["life_time"] == "600s"
-    assert child(connection)["rekey_time"] == "540s"
-    assert child(connection)["life_bytes"] == "102400"
+    item = tunnel(ike_life_s=1000, child_life_s=600, child_life_kb=100)
+    assert int(settings(item)["rekey_time"][:-1]) + int(settings(item)["over_time"][:-1]) == 1000
+    assert child(item)["life_time"] == "600s"
+    assert child(item)["rekey_time"] == "540s"
+    assert child(item)["life_bytes"] == "102400"
 
 
 def test_the_kernels_sas_are_tied_to_their_interface() -> None:
-    connection = tunnel(backend=EspBackend.KERNEL, if_id=1).connection()
-    assert child(connection)["if_id_in"] == child(connection)["if_id_out"] == "1"
-    assert connection["hq"]["encap"] == "no"  # type: ignore[index,call-overload]
+    item = tunnel(backend=EspBackend.KERNEL, if_id=1)
+    assert child(item)["if_id_in"] == child(item)["if_id_out"] == "1"
+    assert settings(item)["encap"] == "no"
 
 
 def sa(unique_id: str, inbound: int, outbound: int, state: bytes = b"INSTALLED") -> dict[str, Any]:

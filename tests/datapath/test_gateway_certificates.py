@@ -1,0 +1,297 @@
+"""Site-to-site connections by machine certificates: real charons at the gateway and at both of Blue's sites.
+
+`one` leads to site-blue and `two` to site-red, which is Blue's here; both have one network, without BGP.
+Blue's authority issues for the gateway, both sites and a laptop; Red's is another, with the same names.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pytest
+
+from lab.engine.pki import VALID_DAYS, NodeTls, Pki
+from lab.southbound import southbound_pb2 as pb
+from lab.testing.eventually import eventually
+
+from .gateway_world import World, compartment
+
+pytestmark = pytest.mark.root
+
+UP_S = 30
+LAN = "192.168.50.10"
+SITES = {"one": "blue", "two": "red"}
+GATEWAY = "blue.gateway"
+HQ, BRANCH, LAPTOP = "blue-hq", "blue-branch", "blue-laptop"
+IDENTITIES = {"one": HQ, "two": BRANCH}
+CLOUD = ["10.0.0.0/24"]
+LONG_AGO = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=VALID_DAYS + 1)
+
+
+RENEWED = "renewed"
+LATE_HQ, LATE_GATEWAY = "late-hq", "late-gateway"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The world, and what each authority has issued, by name.
+
+    Of Blue's, RENEWED holds the gateway's name, too, and so do those that have expired.
+    """
+
+    world: World
+    blue: Mapping[str, NodeTls]
+    red: Mapping[str, NodeTls]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Blue's two sites call with certificates; no connection yet."""
+    folder = tmp_path_factory.mktemp("cert")
+    names: dict[str, tuple[str, ...]] = dict.fromkeys((GATEWAY, HQ, BRANCH, LAPTOP), ())
+    late = {LATE_HQ: (HQ,), LATE_GATEWAY: (GATEWAY,)}
+    blue, red = (Pki(folder / f"{name}-pki") for name in ("blue", "red"))
+    issued = {**blue.ensure("blue", names | {RENEWED: (GATEWAY,)}), **blue.ensure("blue", late, LONG_AGO)}
+    world = World(folder)
+    try:
+        world.build()
+        world.start_gateway()
+        world.apply(tenant())
+        world.start_agent()
+        for name, site in SITES.items():
+            world.start_site(site, cloud=CLOUD, **shown(issued[IDENTITIES[name]], IDENTITIES[name]))
+        yield Bench(world, issued, red.ensure("red", names))
+    finally:
+        world.close()
+
+
+def tenant(*connections: pb.Connection) -> pb.Compartment:
+    item = compartment("blue")
+    item.ClearField("bgp")
+    del item.connections[:]
+    item.connections.extend(connections)
+    return item
+
+
+def shown(own: NodeTls, identity: str, **more: Any) -> dict[str, Any]:
+    """What a site's configuration says of certificates."""
+    return {
+        "shared_secret": "",
+        "issuer": "blue",
+        "identity": identity,
+        "gateway_identity": GATEWAY,
+        "authority": own.ca.decode(),
+        "certificate": own.certificate.decode(),
+        "key": own.key.decode(),
+        **more,
+    }
+
+
+def by_certificate(name: str, own: NodeTls, metric: int = 10, **more: Any) -> pb.Connection:
+    """A connection as the Network Controller would send it."""
+    made = by_secret(name, metric)
+    made.ipsec.shared_secret = ""
+    made.ipsec.machine_certificate.CopyFrom(
+        pb.MachineCertificate(
+            **{
+                "ca_certificate": own.ca.decode(),
+                "certificate": own.certificate.decode(),
+                "private_key": own.key.decode(),
+                "identity": GATEWAY,
+                "remote_identity": IDENTITIES[name],
+                **more,
+            }
+        )
+    )
+    return made
+
+
+def by_secret(name: str, metric: int = 10) -> pb.Connection:
+    ipsec = compartment(SITES[name]).connections[0].ipsec
+    route = pb.StaticRoute(prefix="192.168.50.0/24", metric=metric)
+    return pb.Connection(name=name, routes=[route], ipsec=ipsec)
+
+
+def reconfigure(world: World, name: str, **values: Any) -> None:
+    """Another configuration for a site, as when its container is replaced."""
+    site = f"site-{SITES[name]}"
+    world.service(site, "onprem", "d")
+    world.service(site, "charon", "d")
+    world.configure_site(SITES[name], cloud=CLOUD, **values)
+    world.service(site, "charon", "u")
+    world.service(site, "onprem", "u")
+
+
+def state(world: World, name: str) -> dict[str, Any]:
+    """What the report says about a connection; empty: nothing."""
+    return next((i for i in world.report().get("connections", []) if i["name"] == name), {})
+
+
+def connected(world: World, name: str) -> None:
+    assert world.answer()["error"] == ""
+    assert state(world, name).get("state") == "Connected", state(world, name)
+
+
+def carries(world: World, name: str) -> None:
+    """The connection is up, and the VM's packets go by it and are answered."""
+    connected(world, name)
+    route = world.inside("blue", "ip", "route", "get", LAN, check=False).stdout
+    assert f"dev ipsec-{name}" in route, route
+    assert world.pings("vm-blue", LAN)
+
+
+def refused(world: World, name: str, why: str) -> None:
+    assert world.answer()["error"] == ""
+    seen = state(world, name)
+    assert seen.get("state") != "Connected", seen
+    assert why in seen.get("last_error", ""), seen
+
+
+def swanctl(world: World, name: str, *words: str) -> str:
+    uri = f"unix://{world.folder}/gateway/state/blue+{name}.vici"
+    ended = subprocess.run(["swanctl", *words, "--uri", uri], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, f"{words}: {ended.stdout}{ended.stderr}"
+    return ended.stdout
+
+
+def ike_ids(world: World, name: str) -> set[str]:
+    """charon's numbers of a connection's IKE_SAs."""
+    return set(re.findall(rf"{{{name} {{uniqueid=(\d+)", swanctl(world, name, "--list-sas", "--raw")))
+
+
+def test_two_sites_by_certificates_and_then_one_by_a_secret(bench: Bench) -> None:
+    world = bench.world
+    own = bench.blue[GATEWAY]
+    world.apply(tenant(by_certificate("one", own), by_certificate("two", own, metric=20)))
+    eventually(lambda: carries(world, "one"), UP_S)
+    eventually(lambda: connected(world, "two"), UP_S)
+    listed = swanctl(world, "two", "--list-sas")
+    assert f"local  '{GATEWAY}'" in listed
+    assert f"remote '{BRANCH}'" in listed
+    with world.undisturbed("blue"):
+        reconfigure(world, "two")
+        world.apply(tenant(by_certificate("one", own), by_secret("two", metric=20)))
+        eventually(lambda: connected(world, "two"), UP_S)
+    world.apply(tenant(by_certificate("one", own, metric=30), by_secret("two", metric=20)))
+    eventually(lambda: carries(world, "two"), UP_S)
+
+
+@pytest.fixture
+def up(bench: Bench) -> Bench:
+    """The first site calls by certificate; the only connection."""
+    world = bench.world
+    world.apply(tenant(by_certificate("one", bench.blue[GATEWAY])))
+    reconfigure(world, "one", **shown(bench.blue[HQ], HQ))
+    eventually(lambda: carries(world, "one"), UP_S)
+    return bench
+
+
+@pytest.mark.parametrize("how", [(), ("--reauth",)], ids=["rekey", "reauthenticate"])
+def test_keys_are_renewed(up: Bench, how: tuple[str, ...]) -> None:
+    world = up.world
+    before = ike_ids(world, "one")
+    uri = f"unix://{world.folder}/site-blue/state/charon.vici"
+    subprocess.run(["swanctl", "--rekey", "--ike", "cloud", *how, "--uri", uri], check=True)
+
+    def renewed() -> None:
+        assert len(before) == 1
+        assert ike_ids(world, "one").isdisjoint(before)
+        carries(world, "one")
+
+    eventually(renewed, UP_S)
+
+
+class Impostor(NamedTuple):
+    """A site that is not what it should be: whose certificate it shows, and what it calls itself.
+
+    Attributes:
+        by: the authority that has issued the certificate.
+        why: words of the gateway's last error.
+    """
+
+    by: str
+    certificate: str
+    identity: str
+    why: str
+
+
+IMPOSTORS = {
+    "another authority's, for the same name": Impostor("red", HQ, HQ, "authority that is not trusted"),
+    "another machine's, and says so": Impostor("blue", LAPTOP, LAPTOP, "address or identity is not expected"),
+    "another machine's": Impostor("blue", LAPTOP, HQ, "for the name that it must have"),
+    "another site's": Impostor("blue", BRANCH, HQ, "for the name that it must have"),
+    "the gateway's own": Impostor("blue", GATEWAY, HQ, "for the name that it must have"),
+    "one that has expired": Impostor("blue", LATE_HQ, HQ, "has expired"),
+}
+
+
+@pytest.mark.parametrize("impostor", IMPOSTORS.values(), ids=IMPOSTORS)
+def test_an_impostor_is_refused_and_the_reason_named(up: Bench, impostor: Impostor) -> None:
+    world = up.world
+    own = {"blue": up.blue, "red": up.red}[impostor.by][impostor.certificate]
+    trusted = up.blue[HQ].ca.decode()
+    reconfigure(world, "one", **shown(own, impostor.identity, authority=trusted))
+    eventually(lambda: refused(world, "one", impostor.why), UP_S)
+    assert ike_ids(world, "one") == set()
+    reconfigure(world, "one", **shown(up.blue[HQ], HQ))
+    eventually(lambda: carries(world, "one"), UP_S)
+    assert state(world, "one").get("last_error", "") == ""
+
+
+@pytest.mark.parametrize("shows", [LAPTOP, LATE_GATEWAY])
+def test_a_site_refuses_a_gateway_that_is_not_its_own(up: Bench, shows: str) -> None:
+    """A certificate without the identity, or one that has expired, is refused at the PUT: here it gets by."""
+    world = up.world
+    world.apply(tenant(by_certificate("one", up.blue[shows])))
+    eventually(lambda: refused(world, "one", "our certificate or identity is not what it expects"), UP_S)
+
+
+def test_a_certificate_is_exchanged_in_place(up: Bench) -> None:
+    """charon goes on, and the site calls again."""
+    world = up.world
+    before, pid = ike_ids(world, "one"), world.service_pid("gateway", "charon-blue+one")
+    world.apply(tenant(by_certificate("one", up.blue[RENEWED])))
+
+    def exchanged() -> None:
+        assert ike_ids(world, "one").isdisjoint(before)
+        carries(world, "one")
+
+    eventually(exchanged, UP_S)
+    assert re.findall('received end entity cert "(.*)"', world.log("site-blue"))[-1] == f"CN={RENEWED}"
+    assert world.service_pid("gateway", "charon-blue+one") == pid
+
+
+def test_another_authority_takes_over_and_the_one_before_is_not_trusted_any_more(up: Bench) -> None:
+    world = up.world
+    world.apply(tenant(by_certificate("one", up.red[GATEWAY])))
+    eventually(lambda: refused(world, "one", "authority that is not trusted"), UP_S)
+    reconfigure(world, "one", **shown(up.red[HQ], HQ))
+    eventually(lambda: carries(world, "one"), UP_S)
+
+
+def test_a_connection_changes_from_a_secret_to_certificates(up: Bench) -> None:
+    world = up.world
+    world.apply(tenant(by_secret("one")))
+    reconfigure(world, "one")
+    eventually(lambda: carries(world, "one"), UP_S)
+    world.apply(tenant(by_certificate("one", up.blue[GATEWAY])))
+    eventually(lambda: refused(world, "one", "address or identity is not expected"), UP_S)
+    reconfigure(world, "one", **shown(up.blue[HQ], HQ))
+    eventually(lambda: carries(world, "one"), UP_S)
+
+
+def test_half_a_certificate_is_refused_and_changes_nothing(up: Bench) -> None:
+    world = up.world
+    before = ike_ids(world, "one")
+    wrong = by_certificate("one", up.blue[GATEWAY], remote_identity="")
+    wrong.ipsec.shared_secret = "and a secret"
+    world.apply(tenant(wrong))
+    error = str(eventually(world.answer, UP_S)["error"])
+    assert error.count("HNV-VPN-013") == 2
+    assert "without the site's identity" in error
+    assert ike_ids(world, "one") == before
