@@ -6,13 +6,17 @@ the server itself, show and demand certificates in the same words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address
 
 from lab.errors import LabError, Problem
 from lab.ipsec.load import Load, ViciMessage
 
 NOT_ONE_WAY = "HNV-VPN-013"
+A_NAME = "a DNS name or an IPv4 address, as a certificate's subjectAltName holds it"
+_DNS_NAME = re.compile(r"(?=.{1,253}$)(?=.*[a-z])[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,8 @@ def authentication(
         place: the record's key or the resource's path, given back with every problem.
 
     Raises:
-        LabError: not one way, or half of one (HNV-VPN-013). All problems at once.
+        LabError: not one way, half of one, or an end that could be anybody (HNV-VPN-013). All problems at
+            once.
     """
     found: list[Problem] = []
     if machine is None:
@@ -114,6 +119,19 @@ def authentication(
             if not value:
                 message = f"machine certificates without {part}"
                 found.append(Problem(NOT_ONE_WAY, message, place=place))
+        found += [
+            Problem(NOT_ONE_WAY, f"'{name}' is not one machine's name", place=place, hint=A_NAME)
+            for name in identities
+            if name and not _is_one_name(name)
+        ]
     if found or machine is None:
         raise LabError(found)
     return machine
+
+
+def _is_one_name(identity: str) -> bool:
+    """strongSwan has words that everybody is: `%any`, `*.example`, 0.0.0.0, ranges of addresses, and more."""
+    try:
+        return not IPv4Address(identity).is_unspecified
+    except AddressValueError:
+        return _DNS_NAME.fullmatch(identity) is not None
