@@ -67,14 +67,15 @@ def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
 
     The site offers everything that Microsoft's words can name; the gateway's policy chooses.
     """
+    proof = site.certificates
     return Tunnel(
         name=CONNECTION,
         local=site.wan_address,
         remote=site.vip,
-        local_id=site.identity or site.wan_address,
-        remote_id=site.gateway_identity or site.vip,
-        authentication=MachineCertificate(site.certificate, site.key, site.authority)
-        if site.certificate
+        local_id=proof.identity if proof else site.wan_address,
+        remote_id=proof.gateway_identity if proof else site.vip,
+        authentication=MachineCertificate(proof.certificate, proof.key, proof.authority)
+        if proof
         else PreSharedKey(site.shared_secret),
         ike_proposals=OFFERED_IKE,
         esp_proposals=OFFERED_ESP,

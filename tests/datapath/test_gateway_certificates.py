@@ -10,12 +10,13 @@ import datetime
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import pytest
 
 from lab.engine.pki import VALID_DAYS, NodeTls, Pki
+from lab.model.certificates import SiteCertificates
 from lab.southbound import southbound_pb2 as pb
 from lab.testing.eventually import eventually
 
@@ -80,16 +81,15 @@ def tenant(*connections: pb.Connection) -> pb.Compartment:
 
 def shown(own: NodeTls, identity: str, **more: Any) -> dict[str, Any]:
     """What a site's configuration says of certificates."""
-    return {
-        "shared_secret": "",
-        "issuer": "blue",
-        "identity": identity,
-        "gateway_identity": GATEWAY,
-        "authority": own.ca.decode(),
-        "certificate": own.certificate.decode(),
-        "key": own.key.decode(),
-        **more,
-    }
+    proof = SiteCertificates(
+        issuer="blue",
+        identity=identity,
+        gateway_identity=GATEWAY,
+        authority=own.ca.decode(),
+        certificate=own.certificate.decode(),
+        key=own.key.decode(),
+    )
+    return {"shared_secret": "", "certificates": replace(proof, **more)}
 
 
 def by_certificate(name: str, own: NodeTls, metric: int = 10, **more: Any) -> pb.Connection:
