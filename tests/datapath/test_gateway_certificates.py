@@ -206,6 +206,27 @@ def test_keys_are_renewed(up: Bench, how: tuple[str, ...]) -> None:
     eventually(renewed, UP_S)
 
 
+def test_the_gateway_calls_by_certificate_too(up: Bench) -> None:
+    """On demand: then it is the gateway that shows its certificate first."""
+    world = up.world
+    reconfigure(world, "one", calls=False, on_demand=True, **shown(up.blue[HQ], HQ))
+    wanted = by_certificate("one", up.blue[GATEWAY])
+    wanted.ipsec.on_demand = True
+    world.apply(tenant(wanted))
+
+    def answered() -> None:
+        assert world.pings("vm-blue", LAN)
+        carries(world, "one")
+
+    def turned_away() -> None:
+        assert not world.pings("vm-blue", LAN)
+        refused(world, "one", "for the name that it must have")
+
+    eventually(answered, UP_S)
+    reconfigure(world, "one", calls=False, on_demand=True, **shown(up.blue[LAPTOP], HQ))
+    eventually(turned_away, UP_S)
+
+
 class Impostor(NamedTuple):
     """A site that is not what it should be: whose certificate it shows, and what it calls itself.
 

@@ -123,7 +123,7 @@ cd /run/service && s6-svc -wD -d onprem && s6-svc -wr -r charon && s6-svc -u onp
 
 
 def test_the_branch_is_who_its_certificate_says(lab: RunningLab) -> None:
-    """By another name it is refused, though its certificate is of the right authority; the headquarters stays."""
+    """By another name it is refused, though its certificate is of the right authority."""
     if lab.name != "two-sites":
         pytest.skip("secrets only")
     uri = "unix:///run/hnvlab/blue+branch.vici"
