@@ -11,20 +11,29 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from lab.engine.certificates import certificates
 from lab.engine.pki import VALID_DAYS, NodeTls, Pki
 from lab.model.certificates import SiteCertificates
+from lab.model.lab import SITE_PATH
+from lab.model.loader import load
+from lab.model.resolve import resolve
+from lab.plan.container import Materials, container_spec
+from lab.plan.intent import intent
 from lab.southbound import southbound_pb2 as pb
 from lab.testing.eventually import eventually
+from tests.unit.controller_support import Datacenter
 
 from .gateway_world import World, compartment
 
 pytestmark = pytest.mark.root
 
 UP_S = 30
+TWO_SITES = Path(__file__).parents[2] / "topologies" / "two-sites.yml"
 LAN = "192.168.50.10"
 SITES = {"one": "blue", "two": "red"}
 GATEWAY = "blue.gateway"
@@ -316,3 +325,24 @@ def test_half_a_certificate_is_refused_and_changes_nothing(up: Bench) -> None:
     assert error.count("HNV-VPN-013") == 2
     assert "without the site's identity" in error
     assert ike_ids(world, "one") == before
+
+
+def test_from_the_topology_file_to_both_charons(bench: Bench, tmp_path: Path) -> None:
+    """The certificates of `hnvlab up`, through the Network Controller's checks, beside a secret."""
+    world, lab = bench.world, resolve(load(TWO_SITES))
+    made = certificates(lab, tmp_path)
+    controller = Datacenter(tmp_path, [(path, dict(body)) for path, body in intent(lab, made)])
+    (wanted,) = controller.records("gw01", "compartment")
+    controller.store.close()
+    world.apply(wanted)
+    for site, node in (("blue", "blue-hq"), ("red", "blue-branch")):
+        world.service(f"site-{site}", "onprem", "d")
+        world.service(f"site-{site}", "charon", "d")
+        text = container_spec(lab, lab.nodes[node], Materials(certificates=made)).texts[str(SITE_PATH)]
+        (world.folder / f"site-{site}" / "site.json").write_text(text)
+        world.service(f"site-{site}", "charon", "u")
+        world.service(f"site-{site}", "onprem", "u")
+    for name in ("hq", "branch"):
+        eventually(lambda name=name: connected(world, name), UP_S)  # type: ignore[misc]
+    assert "remote 'blue-branch.site'" in swanctl(world, "branch", "--list-sas")
+    assert "remote '198.51.100.2'" in swanctl(world, "hq", "--list-sas")
