@@ -1,62 +1,58 @@
-"""Site-to-site connections by machine certificates: real charons at the gateway and at both of Blue's sites.
-
-`one` leads to site-blue and `two` to site-red, which is Blue's here; both have one network, without BGP.
-Blue's authority issues for the gateway, both sites and a laptop; Red's is another, with the same names.
-"""
+"""Site-to-site connections by machine certificates: real charons at the gateway and at both sites."""
 
 from __future__ import annotations
 
-import datetime
 import re
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from lab.engine.certificates import certificates
-from lab.engine.pki import VALID_DAYS, NodeTls, Pki
-from lab.model.certificates import SiteCertificates
+from lab.engine.pki import Pki
 from lab.model.lab import SITE_PATH
 from lab.model.loader import load
 from lab.model.resolve import resolve
 from lab.plan.container import Materials, container_spec
 from lab.plan.intent import intent
-from lab.southbound import southbound_pb2 as pb
 from lab.testing.eventually import eventually
 from tests.unit.controller_support import Datacenter
 
-from .gateway_world import World, compartment
+from .certificate_world import (
+    BRANCH,
+    CLOUD,
+    GATEWAY,
+    HQ,
+    IDENTITIES,
+    LAN,
+    LAPTOP,
+    LATE_GATEWAY,
+    LATE_HQ,
+    LONG_AGO,
+    RENEWED,
+    SITES,
+    Bench,
+    by_certificate,
+    by_secret,
+    carries,
+    connected,
+    ike_ids,
+    reconfigure,
+    refused,
+    shown,
+    state,
+    swanctl,
+    tenant,
+)
+from .gateway_world import World
 
 pytestmark = pytest.mark.root
 
 UP_S = 30
 TWO_SITES = Path(__file__).parents[2] / "topologies" / "two-sites.yml"
-LAN = "192.168.50.10"
-SITES = {"one": "blue", "two": "red"}
-GATEWAY = "blue.gateway"
-HQ, BRANCH, LAPTOP = "blue-hq", "blue-branch", "blue-laptop"
-IDENTITIES = {"one": HQ, "two": BRANCH}
-CLOUD = ["10.0.0.0/24"]
-LONG_AGO = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=VALID_DAYS + 1)
-
-
-RENEWED = "renewed"
-LATE_HQ, LATE_GATEWAY = "late-hq", "late-gateway"
-
-
-@dataclass(frozen=True)
-class Bench:
-    """The world, and what each authority has issued, by name.
-
-    Of Blue's, RENEWED holds the gateway's name, too, and so do those that have expired.
-    """
-
-    world: World
-    blue: Mapping[str, NodeTls]
-    red: Mapping[str, NodeTls]
 
 
 @pytest.fixture(scope="module")
@@ -78,99 +74,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield Bench(world, issued, red.ensure("red", names))
     finally:
         world.close()
-
-
-def tenant(*connections: pb.Connection) -> pb.Compartment:
-    item = compartment("blue")
-    item.ClearField("bgp")
-    del item.connections[:]
-    item.connections.extend(connections)
-    return item
-
-
-def shown(own: NodeTls, identity: str, **more: Any) -> dict[str, Any]:
-    """What a site's configuration says of certificates."""
-    proof = SiteCertificates(
-        issuer="blue",
-        identity=identity,
-        gateway_identity=GATEWAY,
-        authority=own.ca.decode(),
-        certificate=own.certificate.decode(),
-        key=own.key.decode(),
-    )
-    return {"shared_secret": "", "certificates": replace(proof, **more)}
-
-
-def by_certificate(name: str, own: NodeTls, metric: int = 10, **more: Any) -> pb.Connection:
-    """A connection as the Network Controller would send it."""
-    made = by_secret(name, metric)
-    made.ipsec.shared_secret = ""
-    made.ipsec.machine_certificate.CopyFrom(
-        pb.MachineCertificate(
-            **{
-                "ca_certificate": own.ca.decode(),
-                "certificate": own.certificate.decode(),
-                "private_key": own.key.decode(),
-                "identity": GATEWAY,
-                "remote_identity": IDENTITIES[name],
-                **more,
-            }
-        )
-    )
-    return made
-
-
-def by_secret(name: str, metric: int = 10) -> pb.Connection:
-    ipsec = compartment(SITES[name]).connections[0].ipsec
-    route = pb.StaticRoute(prefix="192.168.50.0/24", metric=metric)
-    return pb.Connection(name=name, routes=[route], ipsec=ipsec)
-
-
-def reconfigure(world: World, name: str, **values: Any) -> None:
-    """Another configuration for a site, as when its container is replaced."""
-    site = f"site-{SITES[name]}"
-    world.service(site, "onprem", "d")
-    world.service(site, "charon", "d")
-    world.configure_site(SITES[name], cloud=CLOUD, **values)
-    world.service(site, "charon", "u")
-    world.service(site, "onprem", "u")
-
-
-def state(world: World, name: str) -> dict[str, Any]:
-    """What the report says about a connection; empty: nothing."""
-    return next((i for i in world.report().get("connections", []) if i["name"] == name), {})
-
-
-def connected(world: World, name: str) -> None:
-    assert world.answer()["error"] == ""
-    assert state(world, name).get("state") == "Connected", state(world, name)
-
-
-def carries(world: World, name: str) -> None:
-    """The connection is up, and the VM's packets go by it and are answered."""
-    connected(world, name)
-    route = world.inside("blue", "ip", "route", "get", LAN, check=False).stdout
-    assert f"dev ipsec-{name}" in route, route
-    assert world.pings("vm-blue", LAN)
-
-
-def refused(world: World, name: str, why: str) -> None:
-    assert world.answer()["error"] == ""
-    seen = state(world, name)
-    assert seen.get("state") != "Connected", seen
-    assert why in seen.get("last_error", ""), seen
-
-
-def swanctl(world: World, name: str, *words: str) -> str:
-    uri = f"unix://{world.folder}/gateway/state/blue+{name}.vici"
-    ended = subprocess.run(["swanctl", *words, "--uri", uri], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, f"{words}: {ended.stdout}{ended.stderr}"
-    return ended.stdout
-
-
-def ike_ids(world: World, name: str) -> set[str]:
-    """charon's numbers of a connection's IKE_SAs."""
-    return set(re.findall(rf"{{{name} {{uniqueid=(\d+)", swanctl(world, name, "--list-sas", "--raw")))
 
 
 def test_two_sites_by_certificates_and_then_one_by_a_secret(bench: Bench) -> None:
@@ -324,6 +227,18 @@ def test_half_a_certificate_is_refused_and_changes_nothing(up: Bench) -> None:
     error = str(eventually(world.answer, UP_S)["error"])
     assert error.count("HNV-VPN-013") == 2
     assert "without the site's identity" in error
+    assert ike_ids(world, "one") == before
+
+
+def test_an_agent_that_dies_disturbs_nothing(up: Bench) -> None:
+    world = up.world
+    before = ike_ids(world, "one")
+    with world.undisturbed("blue"):
+        world.end("agent", signal.SIGKILL)
+        (world.folder / "gateway" / "report").unlink()
+        world.apply(tenant(by_certificate("one", up.blue[GATEWAY])))
+        world.start_agent()
+        eventually(lambda: carries(world, "one"), UP_S)
     assert ike_ids(world, "one") == before
 
 
