@@ -66,10 +66,13 @@ def check_authority(authority: str, issued: str = "", now: datetime | None = Non
 
 
 def _certificate(pem: str) -> x509.Certificate | None:
+    """None: it cannot be read as a whole, which turns out only where one looks."""
     try:
-        return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError:
+        found = x509.load_pem_x509_certificate(pem.encode())
+        found.public_key(), found.extensions, found.subject, found.issuer
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return None
+    return found
 
 
 def _private(pem: str) -> PrivateKeyTypes | None:

@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 from controller_support import Datacenter, hybrid_cloud
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from lab.controller.certificates import check_authority, check_own
 from lab.controller.refusals import Refused
@@ -245,3 +249,23 @@ def test_an_authority_is_judged_without_a_certificate_of_it(store: Store) -> Non
     assert [fault.field for fault in check_own(store.certificate(), store.key(), GATEWAY, late)] == [
         "certificate"
     ]
+
+
+def test_a_certificate_with_broken_names_is_refused_and_breaks_nothing(lab: Datacenter, store: Store) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broken")])
+    broken = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(LONG_AGO)
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"no DER"), False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+        .decode()
+    )
+    for field in ("certificate", "caCertificate"):
+        assert "is no PEM" in lab.refusal(BLUE, with_ipsec(lab, by_certificate(store, **{field: broken})))
