@@ -31,7 +31,7 @@ from lab.ipsec.device import ensure_device
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.handover import hand_over
 from lab.ipsec.state import TunnelState
-from lab.ipsec.strongswan import CharonConfig, render
+from lab.ipsec.strongswan import CERTIFICATE_PLUGINS, CharonConfig, render
 from lab.southbound import southbound_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -143,6 +143,8 @@ class IpsecRuntime:
             backend=self._backend,
             interfaces=(FRONT_SIDE,),
             timers=end.timers,
+            # Always: charon loads plugins when it starts, and a connection may change to certificates.
+            plugins=CERTIFICATE_PLUGINS,
         )
         if isinstance(end, DialInEnd):
             config = replace(config, plugins=PLUGINS, half_open_s=HALF_OPEN_S)

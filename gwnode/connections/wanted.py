@@ -18,14 +18,13 @@ from urllib.parse import quote
 from gwnode.dial_in import server
 from gwnode.link import LinkEnd, link_end
 from gwnode.nat import Nat, nat
+from gwnode.site_to_site import tunnel
 from gwnode.transit import Transit
 from lab.errors import LabError, Problem
 from lab.ipsec.dial_in import DialInServer
-from lab.ipsec.dialling import RETRY_S, Calls
 from lab.ipsec.esp import EspBackend
-from lab.ipsec.proposals import Transforms, proposals
 from lab.ipsec.strongswan import Timers
-from lab.ipsec.tunnel import EVERYTHING, Tunnel
+from lab.ipsec.tunnel import Tunnel
 from lab.model.names import interface_name
 from lab.southbound import southbound_pb2 as pb
 
@@ -280,10 +279,7 @@ def _end(
 ) -> End:
     match item.WhichOneof("kind"), transit:
         case "ipsec", Transit():
-            outage_s = item.ipsec.network_outage_s
-            timers = Timers.for_outage(outage_s) if outage_s else ipsec.timers
-            tunnel = _tunnel(place, compartment.vip, item, transit, IpsecDefaults(ipsec.backend, timers))
-            return IpsecEnd(tunnel, transit, timers)
+            return _ipsec(place, compartment, item, transit, ipsec)
         case "nat", Transit():
             inside = [IPv4Network(prefix) for prefix in compartment.vm_prefixes]
             return NatEnd(nat(place, item, device_name(NatEnd, item.name), inside), transit)
@@ -300,6 +296,23 @@ def _end(
     raise LabError(Problem(UNKNOWN_KIND, message, place=place))
 
 
+def _ipsec(
+    place: str, compartment: pb.Compartment, item: pb.Connection, transit: Transit, node: IpsecDefaults
+) -> IpsecEnd:
+    outage_s = item.ipsec.network_outage_s
+    timers = Timers.for_outage(outage_s) if outage_s else node.timers
+    made = tunnel(
+        place,
+        compartment.vip,
+        item,
+        transit.inner,
+        node.backend,
+        dpd_delay_s=timers.dpd_delay_s,
+        if_id=XFRM_IF_ID if node.backend is EspBackend.KERNEL else 0,
+    )
+    return IpsecEnd(made, transit, timers)
+
+
 def _dial_in(
     place: str, compartment: pb.Compartment, item: pb.Connection, transit: Transit, node: IpsecDefaults
 ) -> DialInEnd:
@@ -313,45 +326,3 @@ def _dial_in(
         if_id=XFRM_IF_ID if node.backend is EspBackend.KERNEL else 0,
     )
     return DialInEnd(made, transit, node.timers, IPv4Address(item.dial_in.public_address))
-
-
-def _tunnel(place: str, vip: str, item: pb.Connection, transit: Transit, node: IpsecDefaults) -> Tunnel:
-    """The site calls, the gateway answers, and calls too if it is told to.
-
-    Identities are the public addresses, as the real product's are.
-    """
-    ipsec = item.ipsec
-    calls = Calls(ipsec.tries, ipsec.retry_interval_s or RETRY_S)
-    words = proposals(
-        Transforms(
-            encryption=ipsec.main_mode.encryption,
-            integrity=ipsec.main_mode.integrity,
-            dh_group=ipsec.main_mode.dh_group,
-            cipher=ipsec.quick_mode.cipher,
-            authentication=ipsec.quick_mode.authentication,
-            pfs=ipsec.quick_mode.pfs,
-        ),
-        place,
-    )
-    return Tunnel(
-        name=item.name,
-        local=str(transit.inner),
-        remote=ipsec.peer,
-        local_id=vip,
-        remote_id=ipsec.peer,
-        secret=ipsec.shared_secret,
-        ike_proposals=(words.ike,),
-        esp_proposals=(words.esp,),
-        backend=node.backend,
-        initiator=ipsec.initiator,
-        on_demand=ipsec.on_demand,
-        calls=calls if ipsec.on_demand or ipsec.tries or ipsec.retry_interval_s else None,
-        dpd_delay_s=node.timers.dpd_delay_s,
-        if_id=XFRM_IF_ID if node.backend is EspBackend.KERNEL else 0,
-        ike_life_s=ipsec.main_mode.sa_life_time_s,
-        child_life_s=ipsec.quick_mode.sa_life_time_s,
-        child_life_kb=ipsec.quick_mode.sa_life_time_kb,
-        idle_s=ipsec.quick_mode.idle_disconnect_s,
-        local_ts=tuple(ipsec.local_selectors) or (EVERYTHING,),
-        remote_ts=tuple(ipsec.remote_selectors) or (EVERYTHING,),
-    )

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from lab.controller.allocation import gre_vip_subnets
 from lab.controller.catalog import VIRTUAL_GATEWAYS, Path
+from lab.controller.checks_authentication import check_authentication
 from lab.controller.connections_link import LINK, check_link
 from lab.controller.connections_nat import check_nat
 from lab.controller.inventory import Inventory
@@ -114,10 +115,11 @@ def _ipsec(
     else:
         yield from _far_end(at, connection.destination_ip_address, gateway, inventory)
     ipsec = connection.ip_sec_configuration
-    if ipsec is None or not ipsec.shared_secret:
-        yield invalid("An IPsec connection needs a pre-shared key.", f"{at.ref}: sharedSecret")
     if ipsec is None:
+        message = "An IPsec connection needs an 'ipSecConfiguration': a pre-shared key, or certificates."
+        yield invalid(message, f"{at.ref}: ipSecConfiguration")
         return
+    yield from check_authentication(at, ipsec)
     yield from _transforms(at, ipsec)
     for field, selectors in (
         ("localVpnTrafficSelector", ipsec.local_vpn_traffic_selector),

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from lab.controller.domains import Compartment
-from lab.controller.models_connection import IpsecConfiguration, NetworkConnection, prefixes_of
+from lab.controller.models_connection import (
+    MACHINE_CERTIFICATES,
+    IpsecConfiguration,
+    NetworkConnection,
+    prefixes_of,
+)
 from lab.controller.shapes import Resource
 from lab.southbound import southbound_pb2 as pb
 
@@ -56,6 +61,7 @@ def _ipsec(peer: str, wanted: IpsecConfiguration) -> pb.Ipsec:
     return pb.Ipsec(
         peer=peer,
         shared_secret=wanted.shared_secret or "",
+        machine_certificate=_machine_certificate(wanted),
         main_mode=pb.MainMode(
             encryption=main.encryption_algorithm,
             integrity=main.integrity_algorithm,
@@ -77,4 +83,16 @@ def _ipsec(peer: str, wanted: IpsecConfiguration) -> pb.Ipsec:
         retry_interval_s=wanted.retry_interval_seconds,
         local_selectors=prefixes_of(wanted.local_vpn_traffic_selector),
         remote_selectors=prefixes_of(wanted.remote_vpn_traffic_selector),
+    )
+
+
+def _machine_certificate(wanted: IpsecConfiguration) -> pb.MachineCertificate | None:
+    if wanted.authentication_method != MACHINE_CERTIFICATES:
+        return None
+    return pb.MachineCertificate(
+        ca_certificate=wanted.ca_certificate or "",
+        certificate=wanted.certificate or "",
+        private_key=wanted.private_key or "",
+        identity=wanted.identity or "",
+        remote_identity=wanted.remote_identity or "",
     )

@@ -51,7 +51,7 @@ def with_child(root: Resource[Any], path: Path, child: Resource[Any] | None, dep
 def inherit(new: S, old: S | None) -> S:
     """Carry over what only the controller knows or the client did not repeat.
 
-    Instance ids, the letter case of resource ids, and the fields that a shape declares as inherited come from
+    Instance ids, the letter case of resource ids, and the fields that a shape inherits come from
     the resource of the same id; new resources get random instance ids.
 
     Args:
@@ -66,7 +66,7 @@ def inherit(new: S, old: S | None) -> S:
         elif isinstance(value, tuple) and any(isinstance(item, Resource) for item in value):
             known = {item.resource_id.lower(): item for item in before or ()}
             updates[name] = tuple(inherit(item, known.get(item.resource_id.lower())) for item in value)
-        elif value is None and before is not None and name in type(new).inherited:
+        elif value is None and before is not None and old is not None and name in new.inherits(old):
             updates[name] = before
     if isinstance(new, Resource):
         updates["instance_id"] = old.instance_id if isinstance(old, Resource) else str(uuid4())

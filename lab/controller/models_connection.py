@@ -8,6 +8,8 @@ gateway is told by Add-VpnS2SInterface what its API does not carry:
 - `natConfiguration`, with connectionType "NAT" (docs/decisions/0009-nat-shape.md)
 - `linkConfiguration`, with connectionType "Link" (docs/decisions/0011-linked-vm-networks.md)
 - `ipSecConfiguration.networkOutageSeconds` (NetworkOutageTime), `numberOfTries`, `retryIntervalSeconds`
+- `ipSecConfiguration.authenticationMethod` "MachineCertificates", with `identity`, `certificate`,
+  `privateKey`, `caCertificate` and `remoteIdentity` (docs/decisions/0012-machine-certificates.md)
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ from lab.controller.shapes import (
 )
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+OptionalText = Annotated[str | None, BeforeValidator(empty_is_none)]
+PSK, MACHINE_CERTIFICATES = "PSK", "MachineCertificates"
+"""AuthenticationMethod."""
 OUTAGES_S = (3, 6, 9, 12, 15, 30, 60, 120, 240, 360, 720, 900)
 """What NetworkOutageTime of Add-VpnS2SInterface may be, in seconds."""
 
@@ -99,13 +104,25 @@ class TrafficSelector(Shape):
 
 
 class IpsecConfiguration(Shape):
-    """How a site-to-site connection is protected."""
+    """How a site-to-site connection is protected.
 
-    write_only: ClassVar[frozenset[str]] = frozenset({"shared_secret"})
-    inherited: ClassVar[frozenset[str]] = frozenset({"shared_secret"})
+    Attributes:
+        identity: what the gateway calls itself, a name in its certificate.
+        certificate, private_key: the gateway's own, PEM.
+        ca_certificate: PEM; the authority that has issued both ends' certificates.
+        remote_identity: a name that the site's certificate must have.
+    """
 
-    authentication_method: Annotated[str, word("PSK")] = "PSK"
+    write_only: ClassVar[frozenset[str]] = frozenset({"shared_secret", "private_key"})
+    inherited: ClassVar[frozenset[str]] = frozenset({"shared_secret", "private_key"})
+
+    authentication_method: Annotated[str, word(PSK, MACHINE_CERTIFICATES)] = PSK
     shared_secret: Annotated[str, Field(min_length=1)] | None = None
+    identity: OptionalText = None
+    certificate: OptionalText = None
+    private_key: OptionalText = None
+    ca_certificate: OptionalText = None
+    remote_identity: OptionalText = None
     quick_mode: QuickMode = QuickMode()
     main_mode: MainMode = MainMode()
     local_vpn_traffic_selector: tuple[TrafficSelector, ...] = ()
@@ -114,6 +131,11 @@ class IpsecConfiguration(Shape):
     network_outage_seconds: Annotated[int, AfterValidator(_outage)] | None = None
     number_of_tries: int = Field(default=0, ge=0, le=0xFFFFFFFF)
     retry_interval_seconds: int = Field(default=0, ge=0, le=0xFFFFFFFF)
+
+    def inherits(self, old: Shape) -> frozenset[str]:
+        """The secret of one method is none of another's, which would be refused for it."""
+        same = isinstance(old, IpsecConfiguration) and old.authentication_method == self.authentication_method
+        return self.inherited if same else frozenset()
 
 
 class GreConfiguration(Shape):

@@ -65,6 +65,10 @@ class Shape(BaseModel):
     inherited: ClassVar[frozenset[str]] = frozenset()
     """Fields that a PUT without them leaves as they are: secrets, and what the controller gave out."""
 
+    def inherits(self, _old: Shape) -> frozenset[str]:
+        """The fields that a PUT without them leaves as they are in what stood before."""
+        return self.inherited
+
     @model_validator(mode="before")
     @classmethod
     def _any_letter_case(cls, data: object) -> object:

@@ -295,7 +295,9 @@ def render_goal_state(node: Node, controller: Controller) -> Json:
     for _, item in sorted(controller.policy.goal_state(node.name).items()):
         record = MessageToDict(item, preserving_proto_field_name=True)
         for connection in record.get("compartment", {}).get("connections", ()):
-            connection.get("ipsec", {}).pop("shared_secret", None)
+            ipsec = connection.get("ipsec", {})
+            ipsec.pop("shared_secret", None)
+            ipsec.get("machine_certificate", {}).pop("private_key", None)
             dial_in = connection.get("dial_in", {})
             dial_in.pop("private_key", None)
             for user in dial_in.get("users", ()):

@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, ip_network
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-
 from lab.controller.catalog import Path, children, parse_path
+from lab.controller.certificates import check_authority, check_own
 from lab.controller.inventory import Inventory
 from lab.controller.models_fabric import PublicIpAddress
 from lab.controller.models_tenant import VirtualGateway, VirtualNetwork
@@ -123,33 +120,11 @@ def _routes(wanted: VpnConfiguration, gateway: VirtualGateway) -> Iterator[Compl
 
 
 def _certificates(wanted: VpnConfiguration) -> Iterator[Complaint]:
-    """charon would take any, and no caller could connect."""
-    try:
-        own = x509.load_pem_x509_certificate(wanted.certificate.encode())
-        key = serialization.load_pem_private_key((wanted.private_key or "").encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        yield invalid("The gateway's certificate or its key is no PEM.", f"{FIELD}.certificate")
-        return
-    if key.public_key() != own.public_key():
-        yield invalid("The key is not that of the gateway's certificate.", f"{FIELD}.privateKey")
-    try:
-        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        names = x509.SubjectAlternativeName([])
-    known = [
-        *names.get_values_for_type(x509.DNSName),
-        *map(str, names.get_values_for_type(x509.IPAddress)),
-    ]
-    if wanted.identity not in known:
-        yield invalid(
-            f"'{wanted.identity}' is none of the names in the certificate ({', '.join(known) or 'none'}).",
-            f"{FIELD}.identity",
-        )
+    faults = [*check_own(wanted.certificate, wanted.private_key or "", wanted.identity)]
     if wanted.ca_certificate:
-        try:
-            x509.load_pem_x509_certificate(wanted.ca_certificate.encode())
-        except ValueError:
-            yield invalid("The authority's certificate is no PEM.", f"{FIELD}.caCertificate")
+        faults += check_authority(wanted.ca_certificate)
+    for fault in faults:
+        yield invalid(fault.message, f"{FIELD}.{fault.field}")
 
 
 def _subnets(gateway: VirtualGateway, inventory: Inventory) -> tuple[IPv4Network, ...]:

@@ -60,15 +60,21 @@ class Pki:
             write_private(self.token_path, secrets.token_urlsafe(32).encode())
         return self.token_path.read_text()
 
-    def ensure(self, lab: str, nodes: Mapping[str, Sequence[str | IPv4Address]]) -> Mapping[str, NodeTls]:
+    def ensure(
+        self,
+        lab: str,
+        nodes: Mapping[str, Sequence[str | IPv4Address]],
+        now: datetime.datetime | None = None,
+    ) -> Mapping[str, NodeTls]:
         """Certificates for nodes; those that are there and still good are kept.
 
         Parameters:
             lab: name of the lab, for the authority's name.
             nodes: for each node the names and addresses under which it is reached, beside its own name.
+            now: None: what the clock says.
         """
         private_directory(self.directory)
-        now = datetime.datetime.now(datetime.UTC)
+        now = now or datetime.datetime.now(datetime.UTC)
         ca_key_path = self.directory / "ca.key"
         authority = _load(self.ca_path, ca_key_path)
         if authority is None or _ends_soon(authority[0], now):

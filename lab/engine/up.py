@@ -16,7 +16,8 @@ from typing import Any
 import docker
 
 from lab.controller.client import ControllerClient
-from lab.engine import containers, dial_in, images, observe, policy
+from lab.engine import containers, images, observe, policy
+from lab.engine.certificates import certificates
 from lab.engine.containers import Credentials
 from lab.engine.down import remove_all
 from lab.engine.events import Event, Events, Note, PhaseFinished, phase
@@ -180,7 +181,7 @@ class _Up:
             images=ids,
             digests=_digests(files_of(self.lab)),
             credentials=_identity(credentials),
-            dial_in=dial_in.certificates(self.lab, self.state.directory),
+            certificates=certificates(self.lab, self.state.directory),
         )
         steps = plan(self.lab, observe.observe(self.client, self.lab.name), materials)
         self._remember()
@@ -196,7 +197,7 @@ class _Up:
                 )
             with phase(self.events, "intent") as current:
                 before = self.state.load()
-                resources = intent(self.lab, dial_in.certificates(self.lab, self.state.directory))
+                resources = intent(self.lab, certificates(self.lab, self.state.directory))
                 current.changes = policy.put_intent(api, resources, before.intent if before else ())
                 self._remember(path for path, _ in resources)
         return url

@@ -21,7 +21,7 @@ from lab.ipsec.clients import DialInState, noted, observed_clients, unwelcome
 from lab.ipsec.dial_in import Caller, DialInServer
 from lab.ipsec.loader import DO_NOT_WAIT, Loader, adopted, terminate
 from lab.ipsec.logtail import LogLine, LogTail
-from lab.ipsec.state import Phase, TunnelState, cause_of, observed
+from lab.ipsec.state import Phase, TunnelState, blamed, observed
 from lab.ipsec.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class Charon:
         self._servers: dict[str, DialInState] = {}
         self._initiated_at: dict[str, float] = {}
         self._diallers: dict[str, calling.Dialler] = {}
+        self._failed: dict[str, str] = {}
         self._seen = threading.Event()
 
     @property
@@ -177,6 +178,7 @@ class Charon:
             OSError: it does not answer.
         """
         with self._lock, self._session() as session:
+            self._failed.clear()  # A charon that is new counts its IKE_SAs from 1.
             is_new = not session.get_conns().get("conns")
             self._load(session, adopted(session, list(self._desired.values())))
             if started_before and is_new:
@@ -275,15 +277,18 @@ class Charon:
                     self._servers[name] = noted(self.servers[name], line, server)
 
     def _note_cause(self, line: LogLine) -> None:
-        """A line that is written before charon knows the connection belongs to all that are not up."""
-        cause = cause_of(line.text)
-        if not cause:
-            return
+        """A line that is written before charon knows the connection belongs to all that are not up.
+
+        One failure leaves several lines; the first names the cause best.
+        """
+        now = time.time() if self._seen.is_set() else None
         for name, state in self.states.items():
-            if name == line.connection or (
-                line.connection not in self._desired and state.phase is not Phase.CONNECTED
-            ):
-                self._states[name] = replace(state, last_error=cause)
+            theirs = line.connection not in self._desired and state.phase is not Phase.CONNECTED
+            told = state.last_error and line.number and self._failed.get(name) == line.number
+            if (name == line.connection or theirs) and not told:
+                after = blamed(state, line.text, now)
+                if after is not state:
+                    self._states[name], self._failed[name] = after, line.number
 
     def _detach(self, on_look: OnLook) -> None:
         with self._lock:

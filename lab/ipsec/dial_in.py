@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.errors import LabError, Problem
+from lab.ipsec.authentication import demanded, shown
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.load import Load, ViciMessage
 from lab.ipsec.tunnel import EVERYTHING
@@ -105,7 +106,7 @@ class DialInServer:
         """
         remote: ViciMessage = {"auth": "eap-mschapv2", "eap_id": "%any"}
         if name != self.name:
-            remote = {"auth": "pubkey", "cacerts": [self.authority]}
+            remote = demanded(self.authority)
         return {
             "version": "2",
             "local_addrs": [self.local],
@@ -116,7 +117,7 @@ class DialInServer:
             "unique": "never",
             "send_cert": "always",
             "encap": "yes" if self.backend is EspBackend.LIBIPSEC else "no",
-            "local": {"auth": "pubkey", "certs": [self.certificate], "id": self.identity},
+            "local": shown(self.certificate, self.identity),
             "remote": remote,
             "children": {
                 name: _child(self.if_id)
@@ -179,7 +180,7 @@ class Caller:
             self.name: {"id": self.name, "type": "EAP", "data": self.password, "owners": [self.user]}
         }
         if self.certificate:
-            local, secrets = {"auth": "pubkey", "certs": [self.certificate]}, {}
+            local, secrets = shown(self.certificate), {}
         settings: ViciMessage = {
             "version": "2",
             "remote_addrs": [self.server],
@@ -192,7 +193,7 @@ class Caller:
             "send_cert": "always",
             "encap": "yes" if self.backend is EspBackend.LIBIPSEC else "no",
             "local": local,
-            "remote": {"auth": "pubkey", "id": self.server_id, "cacerts": [self.authority]},
+            "remote": demanded(self.authority, self.server_id),
             "children": {
                 self.name: _child(self.if_id)
                 | {

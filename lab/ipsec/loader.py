@@ -95,6 +95,8 @@ class Loader:
                 self._connections[name] = settings
                 outdated |= before is not None
         if outdated:
+            # charon tries certificates that it remembers, too: of one that was exchanged, the wrong reason.
+            session.flush_certs()
             for name in load.connections:
                 terminate(session, ike=name)
 

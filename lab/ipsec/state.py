@@ -114,13 +114,26 @@ class LogCause:
     meaning: str
 
 
+CLOSED = "the peer closed the connection"
+CLOSED_AT_ONCE = f"{CLOSED} as soon as it stood: our certificate or identity is not what it expects"
+"""Who calls sees our certificate last, and says no more of what is wrong with it than good-bye."""
+AT_ONCE_S = 1
+
 LOG_CAUSES: tuple[LogCause, ...] = tuple(
     LogCause(re.compile(pattern), meaning)
     for pattern, meaning in (
         (
-            r"no trusted \S+ public key found for|no issuer certificate found for"
-            r"|constraint check failed: (?:peer not authenticated by CA|identity)",
-            "the gateway's certificate is none that we trust: its authority or its name is another",
+            r"no issuer certificate found for|constraint check failed: peer not authenticated by CA",
+            "the peer's certificate is of an authority that is not trusted here",
+        ),
+        (
+            r"subject certificate invalid",
+            "the peer's certificate has expired, or is not valid yet",
+        ),
+        (
+            r"no trusted \S+ public key found for|constraint check failed: identity"
+            r"|signature validation failed",
+            "the peer has no certificate, or not its key, for the name that it must have",
         ),
         (
             r"EAP-MS-CHAPv2 failed|received EAP_FAILURE",
@@ -138,7 +151,7 @@ LOG_CAUSES: tuple[LogCause, ...] = tuple(
         (r"no shared key found for", "no pre-shared key for the identities that the peer presents"),
         (
             r"no matching peer config found|no IKE config found",
-            "the peer's address or identity is not expected",
+            "the peer's address or identity is not expected, or it expects another of us",
         ),
         (
             r"received proposals unacceptable|received NO_PROPOSAL_CHOSEN|no acceptable [\w -]+ found",
@@ -149,7 +162,7 @@ LOG_CAUSES: tuple[LogCause, ...] = tuple(
             "no CHILD_SA: the traffic selectors or the quick mode transforms of the two ends differ",
         ),
         (r"giving up after \d+ retransmits|peer not responding", "the peer does not answer"),
-        (r"received DELETE for IKE_SA", "the peer closed the connection"),
+        (r"received DELETE for IKE_SA", CLOSED),
     )
 )
 """Ordered: the first that fits names the cause."""
@@ -158,3 +171,15 @@ LOG_CAUSES: tuple[LogCause, ...] = tuple(
 def cause_of(line: str) -> str:
     """What a line of charon's log says about why a connection is not up; empty: nothing."""
     return next((cause.meaning for cause in LOG_CAUSES if cause.pattern.search(line)), "")
+
+
+def blamed(before: TunnelState, line: str, now_unix_s: float | None) -> TunnelState:
+    """The state after a line of charon's log; nearly all lines leave it as it is.
+
+    Parameters:
+        now_unix_s: when it was written; None: nobody knows, it is older than the state.
+    """
+    cause = cause_of(line)
+    if cause == CLOSED and now_unix_s and now_unix_s - (before.since_unix_s or now_unix_s) < AT_ONCE_S:
+        cause = CLOSED_AT_ONCE
+    return replace(before, last_error=cause) if cause else before

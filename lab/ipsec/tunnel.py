@@ -1,10 +1,11 @@
-"""One IKEv2 connection with a pre-shared key, as VICI's load-conn and load-shared want it. Pure."""
+"""One site-to-site IKEv2 connection, as VICI's load-conn and load-shared want it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lab.ipsec.authentication import Authentication
 from lab.ipsec.dialling import Calls
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.load import Load, ViciMessage
@@ -22,8 +23,8 @@ class Tunnel:
     Attributes:
         name: of the connection; also of its one CHILD_SA.
         local, remote: addresses on the wire.
-        local_id, remote_id: IKE identities.
-        secret: pre-shared key.
+        local_id, remote_id: IKE identities; the peer must prove to have his.
+        authentication: how both ends do.
         ike_proposals, esp_proposals: in strongSwan's words.
         backend: who encrypts.
         initiator: True: set up at once and again whenever it falls; False: wait for the peer.
@@ -42,7 +43,7 @@ class Tunnel:
     remote: str
     local_id: str
     remote_id: str
-    secret: str
+    authentication: Authentication
     ike_proposals: Sequence[str]
     esp_proposals: Sequence[str]
     backend: EspBackend
@@ -65,9 +66,9 @@ class Tunnel:
 
     def load(self) -> Load:
         """What charon must hold."""
-        return Load(connections=self.connection(), secrets={self.name: self.shared()})
+        return self.authentication.load(self.name, self._connection(), (self.local_id, self.remote_id))
 
-    def connection(self) -> dict[str, ViciMessage]:
+    def _connection(self) -> ViciMessage:
         """The message of load-conn.
 
         MOBIKE is off: addresses do not change, and libipsec cannot follow. Traffic selectors are 0.0.0.0/0 on
@@ -82,13 +83,14 @@ class Tunnel:
             "mobike": "no",
             "unique": "replace",
             "keyingtries": "0" if self.starts_itself else "1",
+            "send_cert": "always",
             "encap": "yes" if self.backend is EspBackend.LIBIPSEC else "no",
-            "local": {"auth": "psk", "id": self.local_id},
-            "remote": {"auth": "psk", "id": self.remote_id},
+            "local": self.authentication.local(self.local_id),
+            "remote": self.authentication.remote(self.remote_id),
             "children": {self.name: self._child()},
         }
         settings |= _life("rekey_time", "over_time", self.ike_life_s, over=True)
-        return {self.name: settings}
+        return settings
 
     def _child(self) -> ViciMessage:
         child: ViciMessage = {
@@ -105,15 +107,6 @@ class Tunnel:
         if self.if_id:
             child["if_id_in"] = child["if_id_out"] = str(self.if_id)
         return child
-
-    def shared(self) -> ViciMessage:
-        """The message of load-shared: bound to both identities, so that no other peer can use it."""
-        return {
-            "id": self.name,
-            "type": "ike",
-            "data": self.secret,
-            "owners": [self.local_id, self.remote_id],
-        }
 
 
 def _life(soft: str, hard: str, value: int, *, over: bool = False, unit: str = "s") -> Mapping[str, str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING
 
+from lab.model.certificates import Identities
+
 if TYPE_CHECKING:
     from lab.model.types import IpNetwork, PortRange
 
@@ -42,15 +44,18 @@ class QuickMode:
 
 @dataclass(frozen=True, slots=True)
 class Ipsec:
-    """IKEv2 with a pre-shared key.
+    """IKEv2 with a pre-shared key or machine certificates.
 
     Attributes:
+        shared_secret: empty: by certificates.
+        identities: names in the certificates; None: by the secret.
         persistent: always up; else called by the first packet.
         idle_disconnect_s: 0: never.
         network_outage_s, retries, retry_interval_s: None: the gateway's own.
     """
 
     shared_secret: str
+    identities: Identities | None
     main_mode: MainMode
     quick_mode: QuickMode
     persistent: bool

@@ -13,6 +13,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 
+from lab.model.certificates import SiteCertificates
 from lab.model.check import Check
 from lab.model.edge import EdgeConfig
 from lab.model.roadwarrior import RoadWarrior
@@ -109,7 +110,7 @@ class SiteConfig:
         lan_router: the site router's address on that network; BGP speaks from it.
         wan_address: the site's public address: its IKE identity and source.
         vip: the gateways' public address: the IKE peer.
-        shared_secret: IKE pre-shared key.
+        shared_secret: IKE pre-shared key; empty: by certificates.
         local_asn: the site's AS number.
         peer_asn: the tenant's AS number.
         compartment_address: the compartment's CA in the gateway subnet: the BGP neighbour.
@@ -120,6 +121,7 @@ class SiteConfig:
         routes: what is behind the tunnel of a gateway VM, or of its site: no other way leads there.
         cloud: the tenant's subnets, if the site has no BGP router: static routes while the tunnel is up.
         carried: networks of other sites that are reached through this one, with the AS of each; offered, too.
+        certificates: what it proves, and demands of the gateway; None: both by the shared secret.
     """
 
     name: str
@@ -138,6 +140,7 @@ class SiteConfig:
     routes: Sequence[str] = ()
     cloud: Sequence[str] = ()
     carried: Mapping[str, int] = field(default_factory=dict)
+    certificates: SiteCertificates | None = None
 
     @property
     def bgp(self) -> bool:
@@ -156,7 +159,9 @@ class SiteConfig:
             FileNotFoundError: this node is no site.
         """
         values = json.loads(path.read_text())
-        return cls(**{**values, "routes": tuple(values["routes"]), "cloud": tuple(values["cloud"])})
+        lists = {key: tuple(values[key]) for key in ("routes", "cloud")}
+        given = values["certificates"]
+        return cls(**{**values, **lists, "certificates": SiteCertificates(**given) if given else None})
 
 
 @dataclass(frozen=True, slots=True)

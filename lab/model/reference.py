@@ -103,8 +103,10 @@ Made by `python -m lab.model.schema` from `lab/model/topology.py`; do not edit.
   lowest that is up is taken.
 - Where a tenant has more than IPsec, the gateways announce VIP, GRE VIPs and the tenants' public addresses to
   the top-of-rack router by BGP.
-- Remote access has an authority for each tenant, made when the lab first comes up. It vouches for the
-  tenant's gateway, called TENANT.vpn, and for the road warriors with a `certificate` of that tenant.
+- Where certificates are wanted, each tenant has an authority of its own, made when the lab first comes up. Of
+  remote access it vouches for the tenant's gateway, called TENANT.vpn, and for the road warriors with a
+  `certificate` of that tenant; of connections with `authentication: certificate`, for the gateway, called
+  TENANT.gateway, and for the site, called SITE.site. Each end demands the other's name.
 - Partner appliances stand on the provider network with the address that the file gives them, outside the
   pool.
 - Between tenants everything may overlap: subnets, addresses, MAC addresses. Inside a VM network nothing may.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
+from lab.model.certificates import Identities
 from lab.model.connections import (
     EVERYWHERE,
     Connection,
@@ -23,6 +24,7 @@ from lab.model.connections import (
 from lab.model.networks import router_of
 from lab.model.topology import SiteSpec, Topology
 from lab.model.topology_connections import (
+    CERTIFICATE,
     DEFAULT_METRIC,
     ConnectionSpec,
     ForwardingConnectionSpec,
@@ -36,17 +38,17 @@ from lab.model.topology_dial_in import DialInSpec
 from lab.model.topology_tenants import TenantSpec
 
 
-def resolve_connection(topology: Topology, tenant: TenantSpec, name: str, spec: ConnectionSpec) -> Connection:
+def resolve_connection(topology: Topology, tenant: str, name: str, spec: ConnectionSpec) -> Connection:
     """Decide everything that a valid topology leaves open of one connection. Pure."""
     if isinstance(spec, NatConnectionSpec):
         routes = (StaticRoute(EVERYWHERE, DEFAULT_METRIC),)
         return Connection(name, _nat(spec), None, routes, spec.outbound_kbps, spec.inbound_kbps)
     if isinstance(spec, LinkConnectionSpec):
-        return _link(topology, tenant, name, spec)
+        return _link(topology, topology.tenants[tenant], name, spec)
     site = topology.sites[spec.site]
     return Connection(
         name=name,
-        kind=_kind(spec),
+        kind=_kind(tenant, spec),
         site=SiteEnd(spec.site, site.wan.ip, site.lan.prefix, router_of(site.lan.prefix), site.asn),
         routes=_routes(spec, site),
         outbound_kbps=spec.outbound_kbps,
@@ -93,19 +95,23 @@ def _routes(spec: SiteConnection, site: SiteSpec) -> tuple[StaticRoute, ...]:
     return (own, *(StaticRoute(prefix, metric) for prefix, metric in given if prefix != bgp_peer))
 
 
-def _kind(spec: SiteConnection) -> Ipsec | Gre | Forwarding:
+def _kind(tenant: str, spec: SiteConnection) -> Ipsec | Gre | Forwarding:
     match spec:
         case GreConnectionSpec():
             return Gre(spec.key)
         case ForwardingConnectionSpec():
             return Forwarding(spec.vlan, spec.address)
-    return _ipsec(spec)
+    return _ipsec(tenant, spec)
 
 
-def _ipsec(spec: IpsecConnectionSpec) -> Ipsec:
+def _ipsec(tenant: str, spec: IpsecConnectionSpec) -> Ipsec:
+    """No node's name has a dot: what is issued to a road warrior is no gateway's and no site's."""
     main, quick = spec.main_mode, spec.quick_mode
     return Ipsec(
-        shared_secret=spec.shared_secret,
+        shared_secret=spec.shared_secret or "",
+        identities=Identities(f"{tenant}.gateway", f"{spec.site}.site")
+        if spec.authentication == CERTIFICATE
+        else None,
         main_mode=MainMode(main.dh_group, main.encryption, main.integrity, main.lifetime_s),
         quick_mode=QuickMode(
             quick.cipher, quick.authentication, quick.pfs, quick.lifetime_s, quick.lifetime_kb

@@ -135,7 +135,7 @@ def _tenant_gateway(topology: Topology, name: str, tenant: TenantSpec) -> Tenant
         asn=tenant.gateway.asn,
         hold_time_s=tenant.gateway.hold_time_s,
         connections=tuple(
-            resolve_connection(topology, tenant, connection, spec)
+            resolve_connection(topology, name, connection, spec)
             for connection, spec in tenant.gateway.connections.items()
         ),
         dial_in=resolve_dial_in(name, tenant.gateway.dial_in) if tenant.gateway.dial_in else None,

@@ -31,6 +31,8 @@ from lab.model.types import (
 
 S2S_DEFAULT_KBPS = 5120
 """Microsoft's default of a site-to-site connection, each direction (Windows Server 2012 R2)."""
+CERTIFICATE = "certificate"
+"""The `authentication` that needs no secret."""
 DEFAULT_METRIC = 10
 """Of a connection's static routes, as in Microsoft's samples."""
 TAG = "type:"
@@ -86,11 +88,15 @@ class SiteConnectionSpec(RatedSpec):
 
 
 class IpsecConnectionSpec(SiteConnectionSpec):
-    """An IKEv2 site-to-site connection with a pre-shared key, over the internet."""
+    """An IKEv2 site-to-site connection over the internet, by a pre-shared key or by machine certificates."""
 
     type: Literal["ipsec"] = Field(description="`ipsec`.")
-    shared_secret: Annotated[str, StringConstraints(min_length=8, max_length=128)] = Field(
-        description="IKE pre-shared key."
+    authentication: Literal["shared-secret", "certificate"] = Field(
+        default="shared-secret",
+        description="How both ends authenticate; `certificate`: by those of the tenant's own authority.",
+    )
+    shared_secret: Annotated[str, StringConstraints(min_length=8, max_length=128)] | None = Field(
+        default=None, description="IKE pre-shared key; not with `authentication: certificate`."
     )
     main_mode: MainModeSpec = Field(default=MainModeSpec(), description="Protection of IKE.")
     quick_mode: QuickModeSpec = Field(default=QuickModeSpec(), description="Protection of the traffic.")

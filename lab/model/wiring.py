@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface
 
 from lab.model import edges, lines, machines, warriors
 from lab.model.attachment import internet_wans, is_edge, recovered_prefixes, site_connections
+from lab.model.certificates import SiteCertificates
 from lab.model.connections import Ipsec
 from lab.model.lab import (
     Bridge,
@@ -309,6 +310,7 @@ def _site_config(parts: Parts, name: str, spec: SiteSpec) -> SiteConfig | None:
                     wan_address=str(end.peer),
                     vip=str(parts.fabric.vip),
                     shared_secret=kind.shared_secret,
+                    certificates=_certificates(tenant.name, kind),
                     local_asn=spec.asn or 0,
                     peer_asn=gateway.asn,
                     compartment_address=str(gateway.address),
@@ -323,6 +325,11 @@ def _site_config(parts: Parts, name: str, spec: SiteSpec) -> SiteConfig | None:
             if vm.gateway is not None and vm.gateway.site == name:
                 return machines.far_end(vm, vm.gateway, spec)
     return None
+
+
+def _certificates(tenant: str, kind: Ipsec) -> SiteCertificates | None:
+    names = kind.identities
+    return SiteCertificates(tenant, names.site, names.gateway) if names else None
 
 
 def _cloud(parts: Parts, site: str) -> tuple[IpNetwork, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.ipsec.authentication import MachineCertificate, PreSharedKey
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.proposals import OFFERED_ESP, OFFERED_IKE
-from lab.ipsec.strongswan import CharonConfig, Timers
+from lab.ipsec.strongswan import CERTIFICATE_PLUGINS, CharonConfig, Timers
 from lab.ipsec.tunnel import Tunnel
 from lab.model.lab import SITE_PATH, SiteConfig
 
@@ -52,7 +53,13 @@ class Paths:
 
 def charon_config(paths: Paths, backend: EspBackend) -> CharonConfig:
     """The site's charon speaks IKE on the WAN only."""
-    return CharonConfig(vici_socket=paths.vici, log=paths.causes, backend=backend, interfaces=(WAN,))
+    return CharonConfig(
+        vici_socket=paths.vici,
+        log=paths.causes,
+        backend=backend,
+        interfaces=(WAN,),
+        plugins=CERTIFICATE_PLUGINS,
+    )
 
 
 def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
@@ -60,13 +67,16 @@ def tunnel(site: SiteConfig, backend: EspBackend) -> Tunnel:
 
     The site offers everything that Microsoft's words can name; the gateway's policy chooses.
     """
+    proof = site.certificates
     return Tunnel(
         name=CONNECTION,
         local=site.wan_address,
         remote=site.vip,
-        local_id=site.wan_address,
-        remote_id=site.vip,
-        secret=site.shared_secret,
+        local_id=proof.identity if proof else site.wan_address,
+        remote_id=proof.gateway_identity if proof else site.vip,
+        authentication=MachineCertificate(proof.certificate, proof.key, proof.authority)
+        if proof
+        else PreSharedKey(site.shared_secret),
         ike_proposals=OFFERED_IKE,
         esp_proposals=OFFERED_ESP,
         backend=backend,

@@ -13,7 +13,7 @@ from lab.model.lab import SITE_PATH, Lab, Node
 from lab.model.roadwarrior import ROAD_WARRIOR_PATH
 from lab.model.router import ROUTER_PATH
 from lab.plan import marks
-from lab.plan.dial_in import DialInCertificates, road_warrior_config
+from lab.plan.certificates import TenantCertificates, road_warrior_config, site_config
 from lab.plan.kinds import properties_of
 from lab.southbound.identity import IDENTITY_PATH, NodeIdentity
 
@@ -36,13 +36,13 @@ class Materials:
             replaces its container.
         credentials: identifies certificates and token of the lab; when they are made anew, the containers
             that hold the old ones are replaced.
-        dial_in: certificates of remote access, by tenant.
+        certificates: of tenants' own authorities, by tenant.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[Path, str] = field(default_factory=dict)
     credentials: str = ""
-    dial_in: Mapping[str, DialInCertificates] = field(default_factory=dict)
+    certificates: Mapping[str, TenantCertificates] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ def container_spec(lab: Lab, node: Node, materials: Materials) -> ContainerSpec:
     """The container of a node.
 
     Raises:
-        KeyError: the materials lack the digest of one of the node's files, or a road warrior's certificate.
+        KeyError: the materials lack the digest of one of the node's files, or a road warrior's or a site's
+            certificate.
     """
     kind = properties_of(node)
     texts: dict[str, str] = {}
@@ -106,13 +107,13 @@ def container_spec(lab: Lab, node: Node, materials: Materials) -> ContainerSpec:
         texts[str(IDENTITY_PATH)] = identity.to_json()
         environment[KIND_VARIABLE] = node.kind.value
     if node.site is not None:
-        texts[str(SITE_PATH)] = node.site.to_json()
+        texts[str(SITE_PATH)] = site_config(node.site, materials.certificates).to_json()
     if node.edge is not None:
         texts[str(EDGE_PATH)] = node.edge.to_json()
     if node.router is not None:
         texts[str(ROUTER_PATH)] = node.router.to_json()
     if node.road_warrior is not None:
-        config = road_warrior_config(node.road_warrior, materials.dial_in)
+        config = road_warrior_config(node.road_warrior, materials.certificates)
         texts[str(ROAD_WARRIOR_PATH)] = config.to_json()
     spec = ContainerSpec(
         name=marks.container_name(lab.name, node.name),

@@ -10,20 +10,19 @@ because a lab wants to choose what the product decides alone: `routingDomainId`,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
 from lab.model.lab import Fabric, Host, Lab, Segment
 from lab.model.tenants import Subnet, Tenant
 from lab.model.wiring import UPLINKS
-from lab.plan.dial_in import DialInCertificates
+from lab.plan.certificates import Certificates, names_to_issue
 from lab.plan.intent_gateways import CREDENTIAL, VIP, gateways, management, tenant_gateway
 from lab.plan.intent_ports import appliance_interface, vm_interface
 from lab.plan.intent_traffic import access_control_list, list_path, route_table, table_path
 from lab.plan.resources import Resource, body, ref, resource
 
-Certificates = Mapping[str, DialInCertificates]
 NO_CERTIFICATES: Certificates = MappingProxyType({})
 MANAGEMENT, PROVIDER, FRONT_END = "management", "provider", "front-end"
 
@@ -32,16 +31,16 @@ def intent(lab: Lab, certificates: Certificates = NO_CERTIFICATES) -> list[Resou
     """Everything that the Network Controller must know of a lab; what is referred to comes first. Pure.
 
     Parameters:
-        certificates: of remote access, by tenant.
+        certificates: of tenants' own authorities, by tenant.
 
     Raises:
-        KeyError: a tenant has remote access, and no certificates for it.
+        KeyError: a tenant's gateway shows certificates, and there are none for it.
     """
     return [
         *_fabric(lab),
         *(item for tenant in lab.tenants for item in _tenant(tenant)),
         # Last: a gateway may be linked to any tenant's VM network.
-        *(item for tenant in lab.tenants for item in _gateway(tenant, certificates)),
+        *(item for tenant in lab.tenants for item in _gateway(lab, tenant, certificates)),
     ]
 
 
@@ -120,9 +119,9 @@ def _tenant(tenant: Tenant) -> Iterator[Resource]:
         yield resource(f"/networkInterfaces/{appliance.name}", appliance_interface(tenant, appliance))
 
 
-def _gateway(tenant: Tenant, certificates: Certificates) -> Iterator[Resource]:
+def _gateway(lab: Lab, tenant: Tenant, certificates: Certificates) -> Iterator[Resource]:
     if tenant.gateway is not None:
-        own = certificates[tenant.name] if tenant.gateway.dial_in else None
+        own = certificates[tenant.name] if names_to_issue(lab, tenant) else None
         yield from tenant_gateway(tenant, tenant.gateway, own)
 
 

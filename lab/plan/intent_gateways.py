@@ -2,9 +2,10 @@
 
 Shapes: MS-NCNBI section 3.1.5.17.4 and Microsoft's "Add a virtual gateway to a tenant virtual network".
 Extensions, where the product's gateway is told by cmdlets what its API does not carry: `holdTimeSeconds` of
-BGP peers; `persistent`, `networkOutageSeconds`, `numberOfTries`, `retryIntervalSeconds` of
-ipSecConfiguration; all of NAT, `natConfiguration`, after New-NetNat and Add-NetNatStaticMapping; of links,
-`linkConfiguration`; and what `vpnConfiguration` says beside the pool, after Set-RemoteAccessRoutingDomain.
+BGP peers; of ipSecConfiguration `persistent`, `networkOutageSeconds`, `numberOfTries`, `retryIntervalSeconds`
+and machine certificates; all of NAT, `natConfiguration`, after New-NetNat and Add-NetNatStaticMapping; of
+links, `linkConfiguration`; and what `vpnConfiguration` says beside the pool, after
+Set-RemoteAccessRoutingDomain.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from lab.model.connections import (
 )
 from lab.model.lab import Lab
 from lab.model.tenants import Tenant, TenantGateway
-from lab.plan.dial_in import DialInCertificates
+from lab.plan.certificates import TenantCertificates
 from lab.plan.resources import Resource, body, ref, resource
 
 POOL, VIP, GRE_VIP, BGP_ROUTER = "gateways", "vip", "gre-vip", "bgp"
@@ -85,12 +86,12 @@ def gateways(lab: Lab) -> Iterator[Resource]:
 
 
 def tenant_gateway(
-    tenant: Tenant, gateway: TenantGateway, certificates: DialInCertificates | None = None
+    tenant: Tenant, gateway: TenantGateway, certificates: TenantCertificates | None = None
 ) -> Iterator[Resource]:
     """A tenant's virtual gateway, and before it what its connections refer to.
 
     Parameters:
-        certificates: of its remote access; None: it has none.
+        certificates: of the tenant's own authority; None: the gateway shows none.
     """
     for connection in gateway.connections:
         match connection.kind:
@@ -108,7 +109,7 @@ def tenant_gateway(
         yield _public_address(own(tenant, DIAL_IN), gateway.dial_in.public_address)
         address = f"/publicIPAddresses/{own(tenant, DIAL_IN)}"
         vpn = {"vpnConfiguration": _vpn(gateway.dial_in, address, certificates)}
-    connections = [body(item.name, _connection(tenant, item)) for item in gateway.connections]
+    connections = [body(item.name, _connection(tenant, item, certificates)) for item in gateway.connections]
     yield resource(
         f"/virtualGateways/{tenant.name}",
         {
@@ -132,16 +133,17 @@ def _public_address(name: str, address: IPv4Address) -> Resource:
     return resource(f"/publicIPAddresses/{name}", properties)
 
 
-def _vpn(access: DialIn, address: str, certificates: DialInCertificates) -> dict[str, Any]:
+def _vpn(access: DialIn, address: str, certificates: TenantCertificates) -> dict[str, Any]:
     authority = {"caCertificate": certificates.authority} if access.certificates else {}
+    own = certificates.issued[access.identity]
     return {
         "IPv4AddressPrefixes": [str(access.pool)],
         "dnsIPAddresses": [str(server) for server in access.dns],
         "maximumVpnConnections": access.maximum,
         "publicIPAddress": ref(address),
         "identity": access.identity,
-        "certificate": certificates.gateway.certificate,
-        "privateKey": certificates.gateway.key,
+        "certificate": own.certificate,
+        "privateKey": own.key,
         **authority,
         "users": [body(name, {"password": password}) for name, password in access.users.items()],
         "outboundKiloBitsPerSecond": access.outbound_kbps,
@@ -178,7 +180,9 @@ def _bgp_peer(site: SiteEnd, gateway: TenantGateway) -> dict[str, Any]:
     }
 
 
-def _connection(tenant: Tenant, connection: Connection) -> dict[str, Any]:
+def _connection(
+    tenant: Tenant, connection: Connection, certificates: TenantCertificates | None
+) -> dict[str, Any]:
     """Without its static route to the BGP peer, the product reports PolicyConfigurationFailure."""
     routes = [{"destinationPrefix": str(route.prefix), "metric": route.metric} for route in connection.routes]
     rates = {
@@ -189,7 +193,7 @@ def _connection(tenant: Tenant, connection: Connection) -> dict[str, Any]:
     match connection.kind:
         case Ipsec() as ipsec:
             common = {"connectionType": "IPSec", **rates, **destination, "routes": routes}
-            return {**common, "ipSecConfiguration": _ipsec(ipsec)}
+            return {**common, "ipSecConfiguration": _ipsec(ipsec, certificates)}
         case Gre(key):
             common = {"connectionType": "GRE", **rates, **destination, "routes": routes}
             return {**common, "greConfiguration": {"greKey": key}}
@@ -218,7 +222,7 @@ def _connection(tenant: Tenant, connection: Connection) -> dict[str, Any]:
             return {"connectionType": "Link", **rates, "routes": routes, "linkConfiguration": configuration}
 
 
-def _ipsec(ipsec: Ipsec) -> dict[str, Any]:
+def _ipsec(ipsec: Ipsec, certificates: TenantCertificates | None) -> dict[str, Any]:
     main, quick = ipsec.main_mode, ipsec.quick_mode
     chosen = {
         "networkOutageSeconds": ipsec.network_outage_s,
@@ -227,8 +231,7 @@ def _ipsec(ipsec: Ipsec) -> dict[str, Any]:
         "persistent": None if ipsec.persistent else False,
     }
     return {
-        "authenticationMethod": "PSK",
-        "sharedSecret": ipsec.shared_secret,
+        **_authentication(ipsec, certificates),
         "quickMode": {
             "perfectForwardSecrecy": quick.pfs,
             "cipherTransformationConstant": quick.cipher,
@@ -244,6 +247,20 @@ def _ipsec(ipsec: Ipsec) -> dict[str, Any]:
             "saLifeTimeSeconds": main.lifetime_s,
         },
         **{name: value for name, value in chosen.items() if value is not None},
+    }
+
+
+def _authentication(ipsec: Ipsec, certificates: TenantCertificates | None) -> dict[str, Any]:
+    if ipsec.identities is None or certificates is None:
+        return {"authenticationMethod": "PSK", "sharedSecret": ipsec.shared_secret}
+    own = certificates.issued[ipsec.identities.gateway]
+    return {
+        "authenticationMethod": "MachineCertificates",
+        "identity": ipsec.identities.gateway,
+        "certificate": own.certificate,
+        "privateKey": own.key,
+        "caCertificate": certificates.authority,
+        "remoteIdentity": ipsec.identities.site,
     }
 
 

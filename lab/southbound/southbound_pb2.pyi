@@ -325,7 +325,7 @@ class StaticRoute(_message.Message):
     def __init__(self, prefix: _Optional[str] = ..., metric: _Optional[int] = ..., next_hop: _Optional[str] = ...) -> None: ...
 
 class Ipsec(_message.Message):
-    __slots__ = ("peer", "shared_secret", "main_mode", "quick_mode", "on_demand", "network_outage_s", "tries", "retry_interval_s", "local_selectors", "remote_selectors", "initiator")
+    __slots__ = ("peer", "shared_secret", "main_mode", "quick_mode", "on_demand", "network_outage_s", "tries", "retry_interval_s", "local_selectors", "remote_selectors", "initiator", "machine_certificate")
     PEER_FIELD_NUMBER: _ClassVar[int]
     SHARED_SECRET_FIELD_NUMBER: _ClassVar[int]
     MAIN_MODE_FIELD_NUMBER: _ClassVar[int]
@@ -337,6 +337,7 @@ class Ipsec(_message.Message):
     LOCAL_SELECTORS_FIELD_NUMBER: _ClassVar[int]
     REMOTE_SELECTORS_FIELD_NUMBER: _ClassVar[int]
     INITIATOR_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     peer: str
     shared_secret: str
     main_mode: MainMode
@@ -348,7 +349,22 @@ class Ipsec(_message.Message):
     local_selectors: _containers.RepeatedScalarFieldContainer[str]
     remote_selectors: _containers.RepeatedScalarFieldContainer[str]
     initiator: bool
-    def __init__(self, peer: _Optional[str] = ..., shared_secret: _Optional[str] = ..., main_mode: _Optional[_Union[MainMode, _Mapping]] = ..., quick_mode: _Optional[_Union[QuickMode, _Mapping]] = ..., on_demand: _Optional[bool] = ..., network_outage_s: _Optional[int] = ..., tries: _Optional[int] = ..., retry_interval_s: _Optional[int] = ..., local_selectors: _Optional[_Iterable[str]] = ..., remote_selectors: _Optional[_Iterable[str]] = ..., initiator: _Optional[bool] = ...) -> None: ...
+    machine_certificate: MachineCertificate
+    def __init__(self, peer: _Optional[str] = ..., shared_secret: _Optional[str] = ..., main_mode: _Optional[_Union[MainMode, _Mapping]] = ..., quick_mode: _Optional[_Union[QuickMode, _Mapping]] = ..., on_demand: _Optional[bool] = ..., network_outage_s: _Optional[int] = ..., tries: _Optional[int] = ..., retry_interval_s: _Optional[int] = ..., local_selectors: _Optional[_Iterable[str]] = ..., remote_selectors: _Optional[_Iterable[str]] = ..., initiator: _Optional[bool] = ..., machine_certificate: _Optional[_Union[MachineCertificate, _Mapping]] = ...) -> None: ...
+
+class MachineCertificate(_message.Message):
+    __slots__ = ("ca_certificate", "certificate", "private_key", "identity", "remote_identity")
+    CA_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    ca_certificate: str
+    certificate: str
+    private_key: str
+    identity: str
+    remote_identity: str
+    def __init__(self, ca_certificate: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., identity: _Optional[str] = ..., remote_identity: _Optional[str] = ...) -> None: ...
 
 class MainMode(_message.Message):
     __slots__ = ("encryption", "integrity", "dh_group", "sa_life_time_s")

@@ -25,7 +25,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -221,8 +221,8 @@ class World:
             compartment_address="10.0.2.2",
             router_id="192.168.50.1",
             hold_time_s=HOLD_TIME_S,
-            **more,
         )
+        site = replace(site, **more)
         path = self.folder / f"site-{tenant}" / "site.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(site.to_json())

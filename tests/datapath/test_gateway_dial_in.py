@@ -145,7 +145,8 @@ def test_a_caller_trusts_no_gateway_but_his_own(world: World) -> None:
     """The server's certificate is of an authority that the caller does not know."""
 
     def untrusting() -> None:
-        assert "gateway's certificate" in world.seen("stranger").get("last_error", ""), world.seen("stranger")
+        seen = world.seen("stranger")
+        assert "authority that is not trusted" in seen.get("last_error", ""), seen
 
     own = world.identities["stranger"]
     real = world.identities["vpn.blue"]

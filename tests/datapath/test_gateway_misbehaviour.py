@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gwnode.netns import Namespace
+from lab.ipsec.authentication import PreSharedKey
 from lab.ipsec.tunnel import Tunnel
 from lab.onprem.config import CONNECTION
 from lab.testing.eventually import eventually
@@ -58,7 +59,7 @@ def as_the_gateway_wants(world: ManyWorld) -> Tunnel:
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
-    "wrong secret": ({"secret": "another"}, "pre-shared keys differ"),
+    "wrong secret": ({"authentication": PreSharedKey("another")}, "pre-shared keys differ"),
     "wrong main mode": ({"ike_proposals": ("aes128-sha1-modp1024",)}, "no common proposal"),
     "wrong quick mode": ({"esp_proposals": ("aes128-sha1",)}, "quick mode transforms"),
     "wrong selectors": ({"local_ts": ("192.168.99.0/24",)}, "traffic selectors"),

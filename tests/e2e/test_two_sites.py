@@ -114,3 +114,35 @@ def test_the_second_site_takes_over_and_gives_back(lab: RunningLab, what: str) -
     # Dead peers and hold timers have nine seconds each here; both ends must notice.
     assert took < (15 if what == "wan" else 3)
     hnvlab("check", lab.name)
+
+
+RENAME = """
+sed -i s/{0}/{1}/ /etc/hnvlab/site.json
+cd /run/service && s6-svc -wD -d onprem && s6-svc -wr -r charon && s6-svc -u onprem
+"""
+
+
+def test_the_branch_is_who_its_certificate_says(lab: RunningLab) -> None:
+    """By another name it is refused, though its certificate is of the right authority."""
+    if lab.name != "two-sites":
+        pytest.skip("secrets only")
+    uri = "unix:///run/hnvlab/blue+branch.vici"
+    listed = lab.run("gw01", "swanctl", "--list-sas", "--uri", uri).check()
+    assert "'blue.gateway'" in listed
+    assert "'blue-branch.site'" in listed
+
+    def is_in(state: str, error: str = "") -> None:
+        with lab.controller() as api:
+            (branch,) = (item for item in api.connection_states() if item.name == "branch")
+        assert branch.state == state, branch
+        assert error in branch.error, branch
+
+    own, other = "blue-branch.site", "blue-laptop.site"
+    lab.run("blue-branch", "sh", "-ec", RENAME.format(own, other)).check()
+    try:
+        eventually(lambda: is_in("Disconnected", "identity is not expected"), LONGEST_S)
+        by(lab, HQ)
+    finally:
+        lab.run("blue-branch", "sh", "-ec", RENAME.format(other, own)).check()
+    eventually(lambda: is_in("Connected"), LONGEST_S)
+    hnvlab("check", lab.name)

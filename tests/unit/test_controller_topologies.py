@@ -12,7 +12,7 @@ from controller_support import Datacenter
 from datapath_support import policy_of
 
 from lab.datapath.validation import validate
-from lab.engine.dial_in import certificates
+from lab.engine.certificates import certificates
 from lab.model.loader import load
 from lab.model.resolve import resolve
 from lab.plan.intent import intent

@@ -272,7 +272,7 @@ def test_calls_that_never_get_through_are_not_remembered_without_end() -> None:
 @pytest.mark.parametrize(
     ("line", "word"),
     [
-        ("no trusted ECDSA public key found for 'vpn.blue'", "gateway's certificate"),
+        ("no trusted ECDSA public key found for 'vpn.blue'", "for the name that it must have"),
         ("EAP-MS-CHAPv2 failed with error ERROR_AUTHENTICATION_FAILURE: '(null)'", "wrong password"),
         ("received INTERNAL_ADDRESS_FAILURE notify, no CHILD_SA built", "no address for us"),
     ],

@@ -22,6 +22,7 @@ from gwnode.runtime import Observation
 from gwnode.services import Service
 from gwnode.transit import Transit
 from lab.errors import LabError
+from lab.ipsec.authentication import MachineCertificate
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.state import Phase, TunnelState
 from lab.ipsec.strongswan import Timers
@@ -332,3 +333,26 @@ def test_no_site_gets_what_is_for_a_road_warrior() -> None:
     (tenant,) = desired(compartment("blue", "198.51.100.2", connections=[callers])).values()
     config = router_config(tenant, BLUE.bgp, [], 10)
     assert IPv4Network("10.99.0.0/24") in config.refused
+
+
+def test_a_connection_by_certificates_goes_by_the_names_in_them() -> None:
+    item = compartment("blue", "198.51.100.2")
+    wanted = item.connections[0].ipsec
+    wanted.shared_secret = ""
+    wanted.machine_certificate.CopyFrom(
+        pb.MachineCertificate(
+            ca_certificate="CA",
+            certificate="OWN",
+            private_key="KEY",
+            identity="blue.gateway",
+            remote_identity="blue-hq.site",
+        )
+    )
+    end = desired(item)["blue"].connections["blue-hq"].end
+    assert isinstance(end, IpsecEnd)
+    assert end.tunnel.authentication == MachineCertificate("OWN", "KEY", "CA")
+    assert (end.tunnel.local_id, end.tunnel.remote_id) == ("blue.gateway", "blue-hq.site")
+    wanted.machine_certificate.remote_identity = ""
+    with pytest.raises(LabError, match="without the site's identity") as refused:
+        desired(item)
+    assert refused.value.problems[0].place == "compartment/rd-blue"

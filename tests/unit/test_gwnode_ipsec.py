@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.errors import LabError
+from lab.ipsec.authentication import NOT_ONE_WAY, MachineCertificate, PreSharedKey, authentication
 from lab.ipsec.esp import KERNEL_PROBES, EspBackend, detect_backend
 from lab.ipsec.logtail import MAX_BYTES, LogLine, LogTail, parse
-from lab.ipsec.state import Phase, TunnelState, cause_of, observed
+from lab.ipsec.state import CLOSED, Phase, TunnelState, blamed, cause_of, observed
 from lab.ipsec.strongswan import CharonConfig, render
 from lab.ipsec.tunnel import Tunnel
 
@@ -35,7 +38,7 @@ def tunnel(**values: Any) -> Tunnel:
         "remote": "198.51.100.2",
         "local_id": "203.0.113.10",
         "remote_id": "198.51.100.2",
-        "secret": "s",
+        "authentication": PreSharedKey("s"),
         "ike_proposals": ("a",),
         "esp_proposals": ("b",),
         "backend": EspBackend.LIBIPSEC,
@@ -43,37 +46,94 @@ def tunnel(**values: Any) -> Tunnel:
     return Tunnel(**(common | values))
 
 
-def child(connection: Any) -> dict[str, Any]:
-    return dict(connection["hq"]["children"]["hq"])
+def settings(item: Tunnel) -> dict[str, Any]:
+    return dict(item.load().connections["hq"])
+
+
+def child(item: Tunnel) -> dict[str, Any]:
+    return dict(settings(item)["children"]["hq"])
 
 
 def test_a_gateway_waits_and_a_site_calls() -> None:
     waiting, calling = tunnel(), tunnel(initiator=True)
-    assert child(waiting.connection())["start_action"] == "none"
-    assert child(waiting.connection())["dpd_action"] == "clear"
-    assert child(calling.connection())["start_action"] == "start"
-    assert child(calling.connection())["dpd_action"] == "restart"
-    assert child(calling.connection())["close_action"] == "start"
-    assert calling.connection()["hq"]["keyingtries"] == "0"  # type: ignore[index,call-overload]
+    assert child(waiting)["start_action"] == "none"
+    assert child(waiting)["dpd_action"] == "clear"
+    assert child(calling)["start_action"] == "start"
+    assert child(calling)["dpd_action"] == "restart"
+    assert child(calling)["close_action"] == "start"
+    assert settings(calling)["keyingtries"] == "0"
 
 
 def test_the_secret_belongs_to_both_identities() -> None:
-    assert tunnel().shared()["owners"] == ["203.0.113.10", "198.51.100.2"]
+    assert tunnel().load().secrets["hq"]["owners"] == ["203.0.113.10", "198.51.100.2"]
+
+
+MACHINE = MachineCertificate("CERTIFICATE", "KEY", "AUTHORITY")
+
+
+def test_certificates_go_with_the_names_that_must_be_in_them() -> None:
+    item = tunnel(authentication=MACHINE, local_id="blue.gateway", remote_id="blue-hq.site")
+    assert item.load().secrets == {}
+    assert item.load().keys == ("KEY",)
+    assert settings(item)["local"] == {"auth": "pubkey", "certs": ["CERTIFICATE"], "id": "blue.gateway"}
+    assert settings(item)["remote"] == {"auth": "pubkey", "cacerts": ["AUTHORITY"], "id": "blue-hq.site"}
+    assert settings(item)["send_cert"] == "always"
+    assert "KEY" not in repr(item)
+    assert "hush" not in repr(tunnel(authentication=PreSharedKey("hush")))
+
+
+NAMES = ("blue.gateway", "blue-hq.site")
+
+
+@pytest.mark.parametrize(
+    ("secret", "machine", "names", "words"),
+    [
+        ("", None, NAMES, ["needs a pre-shared key or machine certificates"]),
+        ("s", MACHINE, NAMES, ["has a pre-shared key and machine certificates"]),
+        ("", replace(MACHINE, certificate=""), NAMES, ["without the gateway's certificate"]),
+        (
+            "",
+            replace(MACHINE, key="", authority=""),
+            NAMES,
+            ["its private key", "the authority's"],
+        ),
+        ("", MACHINE, ("", ""), ["without the gateway's identity", "without the site's identity"]),
+        ("", MACHINE, ("blue.gateway", "%any"), ["'%any' is not one machine's name"]),
+        ("", MACHINE, ("blue.gateway", "*.site"), ["'*.site' is not one machine's name"]),
+        ("", MACHINE, ("CN=*", "0.0.0.0"), ["'CN=*' is not", "'0.0.0.0' is not"]),
+        ("", MACHINE, ("blue.gateway", "10.0.0.0-10.0.0.9"), ["is not one machine's name"]),
+        ("", MACHINE, ("blue.gateway", "10.0.0.0/24"), ["is not one machine's name"]),
+        ("", MACHINE, ("blue.gateway", "fqdn:*"), ["is not one machine's name"]),
+    ],
+)
+def test_an_end_authenticates_in_one_way_and_as_one(
+    secret: str, machine: MachineCertificate | None, names: tuple[str, str], words: list[str]
+) -> None:
+    with pytest.raises(LabError) as refused:
+        authentication(secret, machine, names, "compartment/rd")
+    assert [problem.code for problem in refused.value.problems] == [NOT_ONE_WAY] * len(words)
+    for problem, word in zip(refused.value.problems, words, strict=True):
+        assert word in problem.message
+        assert problem.place == "compartment/rd"
+
+
+@pytest.mark.parametrize("name", ["blue-hq.site", "HQ", "a_b.example.com", "198.51.100.2", "x1"])
+def test_names_and_addresses_are_identities(name: str) -> None:
+    assert authentication("", MACHINE, ("blue.gateway", name), "x") is MACHINE
 
 
 def test_lifetimes_are_hard_limits_and_rekeying_comes_before() -> None:
-    connection = tunnel(ike_life_s=1000, child_life_s=600, child_life_kb=100).connection()
-    settings: Any = connection["hq"]
-    assert int(settings["rekey_time"][:-1]) + int(settings["over_time"][:-1]) == 1000
-    assert child(connection)["life_time"] == "600s"
-    assert child(connection)["rekey_time"] == "540s"
-    assert child(connection)["life_bytes"] == "102400"
+    item = tunnel(ike_life_s=1000, child_life_s=600, child_life_kb=100)
+    assert int(settings(item)["rekey_time"][:-1]) + int(settings(item)["over_time"][:-1]) == 1000
+    assert child(item)["life_time"] == "600s"
+    assert child(item)["rekey_time"] == "540s"
+    assert child(item)["life_bytes"] == "102400"
 
 
 def test_the_kernels_sas_are_tied_to_their_interface() -> None:
-    connection = tunnel(backend=EspBackend.KERNEL, if_id=1).connection()
-    assert child(connection)["if_id_in"] == child(connection)["if_id_out"] == "1"
-    assert connection["hq"]["encap"] == "no"  # type: ignore[index,call-overload]
+    item = tunnel(backend=EspBackend.KERNEL, if_id=1)
+    assert child(item)["if_id_in"] == child(item)["if_id_out"] == "1"
+    assert settings(item)["encap"] == "no"
 
 
 def sa(unique_id: str, inbound: int, outbound: int, state: bytes = b"INSTALLED") -> dict[str, Any]:
@@ -131,6 +191,12 @@ def test_rekeying_never_turns_counters_back() -> None:
         ("traffic selectors 1.0.0.0/8 === 2.0.0.0/8 unacceptable", "traffic selectors"),
         ("giving up after 3 retransmits", "does not answer"),
         ("received DELETE for IKE_SA hq[3]", "closed the connection"),
+        ('no issuer certificate found for "CN=blue-hq"', "of an authority that is not trusted"),
+        ("constraint check failed: peer not authenticated by CA 'CN=red'", "of an authority that is not"),
+        ("subject certificate invalid (valid from Jun 04 2024 to Sep 07 2026)", "has expired"),
+        ("no trusted ECDSA public key found for 'blue-hq.site'", "for the name that it must have"),
+        ("constraint check failed: identity 'blue-hq.site' required", "for the name that it must have"),
+        ("signature validation failed, looking for another key", "for the name that it must have"),
         ("IKE_SA hq[3] established", ""),
         ("sending DPD request", ""),
     ],
@@ -138,6 +204,17 @@ def test_rekeying_never_turns_counters_back() -> None:
 def test_log_lines_name_causes(line: str, word: str) -> None:
     assert word in cause_of(line)
     assert bool(cause_of(line)) == bool(word)
+
+
+def test_who_hangs_up_at_once_does_not_take_our_certificate() -> None:
+    """Unless nobody knows when that was: the line is from before we looked."""
+    bye = "received DELETE for IKE_SA hq[3]"
+    up = TunnelState(Phase.CONNECTED, since_unix_s=100)
+    assert "as soon as it stood" in blamed(up, bye, 100.9).last_error
+    assert "as soon as it stood" in blamed(TunnelState(), bye, 100.9).last_error
+    assert blamed(up, bye, 160).last_error == CLOSED
+    assert blamed(up, bye, None).last_error == CLOSED
+    assert blamed(up, "sending DPD request", 100.9) is up
 
 
 def test_log_lines_name_their_connection() -> None:

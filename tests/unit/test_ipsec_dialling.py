@@ -84,9 +84,9 @@ def test_charon_itself_calls_only_where_nothing_is_counted() -> None:
         tunnel(on_demand=True),
         tunnel(initiator=True),
     )
-    assert child(counted.connection())["start_action"] == "none"
-    assert child(demanded.connection())["close_action"] == "none"
-    assert child(plain.connection())["start_action"] == "start"
+    assert child(counted)["start_action"] == "none"
+    assert child(demanded)["close_action"] == "none"
+    assert child(plain)["start_action"] == "start"
     assert followed({"a": counted, "b": demanded, "c": plain, "d": tunnel()}).keys() == {"a", "b"}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.engine.certificates import certificates
 from lab.errors import Problem
 from lab.model.codes import Code
 from lab.model.lab import Lab
@@ -54,12 +55,12 @@ def test_a_line_makes_each_site_the_others_way_to_the_cloud() -> None:
     assert ends == [("blue-branch", "x-blue-hq"), ("blue-hq", "x-blue-branch")]
 
 
-def test_a_site_without_bgp_has_static_routes_at_both_ends_and_no_peer() -> None:
+def test_a_site_without_bgp_has_static_routes_at_both_ends_and_no_peer(tmp_path: Path) -> None:
     found = lab(METRIC)
     site = found.nodes["blue-hq"].site
     assert site is not None
     assert (site.cloud, site.carried, site.calls) == (("10.0.0.0/24",), {}, True)
-    gateway = dict(intent(found))["/virtualGateways/blue"]["properties"]
+    gateway = dict(intent(found, certificates(found, tmp_path)))["/virtualGateways/blue"]["properties"]
     assert gateway["bgpRouters"][0]["properties"]["bgpPeers"] == []
     assert gateway["networkConnections"][0]["properties"]["routes"] == [
         {"destinationPrefix": "192.168.50.0/24", "metric": 10},

@@ -13,7 +13,7 @@ import pytest
 from lab.controller.catalog import parse_path
 from lab.model.loader import load, parse_topology
 from lab.model.resolve import resolve
-from lab.plan.dial_in import DialInCertificates, Identity
+from lab.plan.certificates import Identity, TenantCertificates, names_to_issue
 from lab.plan.intent import intent
 from lab.plan.resources import Resource
 
@@ -24,8 +24,14 @@ LABS = ("hybrid-cloud", "virtual-switch", "external-router", "private-cloud", "c
 def of_file(name: str) -> list[Resource]:
     """The intent of one of our topologies."""
     lab = resolve(load(ROOT / "topologies" / f"{name}.yml"))
-    own = DialInCertificates("AUTHORITY", Identity("CERTIFICATE", "KEY"))
-    return intent(lab, {tenant.name: own for tenant in lab.tenants})
+    own = Identity("CERTIFICATE", "KEY")
+    return intent(
+        lab,
+        {
+            tenant.name: TenantCertificates("AUTHORITY", dict.fromkeys(names_to_issue(lab, tenant), own))
+            for tenant in lab.tenants
+        },
+    )
 
 
 HYBRID_CLOUD = of_file("hybrid-cloud")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from lab.model.codes import Finding
 from lab.model.rules import (
+    certificates,
     checks,
     connections,
     dial_in,
@@ -32,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     *sites.RULES,
     *lines.RULES,
     *connections.RULES,
+    *certificates.RULES,
     *links.RULES,
     *gateway_vms.RULES,
     *dial_in.RULES,

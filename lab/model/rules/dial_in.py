@@ -7,14 +7,11 @@ from collections.abc import Collection, Iterator
 from lab.model.attachment import remote_accesses
 from lab.model.codes import Code, Finding, Path, did_you_mean
 from lab.model.connections import DIAL_IN
+from lab.model.rules.certificates import LONGEST_TENANT
 from lab.model.topology import Topology
 from lab.model.topology_connections import ForwardingConnectionSpec, LinkConnectionSpec, NatConnectionSpec
 from lab.model.topology_tenants import TenantSpec
 from lab.model.types import IpNetwork
-
-LONGEST_TENANT = 40
-"""The common name of a certificate has 64 characters (RFC 5280 appendix A.1): the tenant's authority's is
-`hnvlab TENANT dial-in CA`."""
 
 
 def servers(topology: Topology) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from pyroute2 import IPRoute
 
 from gwnode.kernel import KERNEL_REFUSALS
 from gwnode.netns import Namespace
+from lab.ipsec.authentication import PreSharedKey
 from lab.ipsec.charon import Charon
 from lab.ipsec.device import TUNNEL_MTU, ensure_device
 from lab.ipsec.esp import EspBackend
@@ -111,7 +112,7 @@ def _tunnel(world: ManyWorld, name: str, far: str, calls: bool) -> Tunnel:
         remote=ALONE[far][0],
         local_id=ALONE[name][0],
         remote_id=ALONE[far][0],
-        secret="a secret of the two",
+        authentication=PreSharedKey("a secret of the two"),
         ike_proposals=(words.ike,),
         esp_proposals=(words.esp,),
         backend=world.backend,
