@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud
 
 from lab.engine.pki import Pki
 from lab.southbound import southbound_pb2 as pb
+
+from .controller_support import Datacenter, hybrid_cloud
 
 BLUE, RED = "/virtualGateways/blue", "/virtualGateways/red"
 RDID = "5d0c4d4a-0b1e-4000-8000-0000000000b1"

@@ -7,7 +7,6 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from uuid import UUID
 
 import pytest
-from datapath_support import policy_of
 
 from lab.datapath.errors import InvalidPolicyError
 from lab.datapath.goal import GoalBook
@@ -27,6 +26,8 @@ from lab.datapath.policy import (
 from lab.datapath.validation import validate
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, record
+
+from .datapath_support import policy_of
 
 RDID = UUID("5d0c4d4a-0b1e-4000-8000-0000000000b1")
 OTHER = UUID("5d0c4d4a-0b1e-4000-8000-0000000000e1")
