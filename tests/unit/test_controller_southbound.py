@@ -127,7 +127,10 @@ def test_put_is_updating_until_the_node_has_answered(
             assert written["configurationState"]["status"] == "InProgress"
             assert api.node_states()["hv01"].status == "InProgress"
             await host.take()
-            look = lambda: api.get("/networkInterfaces/blue-web")["properties"]  # noqa: E731
+
+            def look() -> Any:
+                return api.get("/networkInterfaces/blue-web")["properties"]
+
             await eventually(lambda: look()["provisioningState"], "Succeeded")
             assert look()["configurationState"]["status"] == "Success"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -94,8 +95,8 @@ def test_a_reserved_vsid_is_refused(vsid: int) -> None:
         ),
     ],
 )
-def test_one_wrong_thing_is_one_problem(change: dict[str, object], expected: tuple[str, str]) -> None:
-    assert refused(replace(SOUND, **change)) == [expected]  # type: ignore[arg-type]
+def test_one_wrong_thing_is_one_problem(change: dict[str, Any], expected: tuple[str, str]) -> None:
+    assert refused(replace(SOUND, **change)) == [expected]
 
 
 def test_a_route_with_an_external_router_needs_no_subnet() -> None:
@@ -116,8 +117,8 @@ def test_all_problems_are_told_at_once() -> None:
 # -- records
 
 
-def goal(*bodies: object) -> GoalState:
-    items = [record(body) for body in bodies]  # type: ignore[arg-type]
+def goal(*bodies: Any) -> GoalState:
+    items = [record(body) for body in bodies]
     return {item.key: item for item in items}
 
 
