@@ -126,7 +126,7 @@ def create_server(controller: Controller, address: str, port: int, tls: Path) ->
     """
     collect_seldom()
     server = grpc.aio.server(options=_OPTIONS)
-    add_SouthboundServicer_to_server(Southbound(controller), server)  # type: ignore[no-untyped-call]
+    add_SouthboundServicer_to_server(Southbound(controller), server)
     credentials = grpc.ssl_server_credentials(
         [((tls / "key.pem").read_bytes(), (tls / "cert.pem").read_bytes())],
         root_certificates=(tls / "ca.pem").read_bytes(),

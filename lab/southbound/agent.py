@@ -106,7 +106,7 @@ async def run_agent(
         )
         session = _Session(hello, agent)
         try:
-            await session.run(SouthboundStub(channel))  # type: ignore[no-untyped-call]  # generated code
+            await session.run(SouthboundStub(channel))
         except grpc.aio.AioRpcError as error:
             log.info("no stream to the controller: %s", error.details())
         finally:

@@ -48,9 +48,12 @@ def carries(client: Path, server: Path, address: str, kind: socket.SocketKind, s
             caller.send(sent)
             received = caller.recv(65536)
         else:
-            writer = threading.Thread(
-                target=lambda: (caller.sendall(sent), caller.shutdown(socket.SHUT_WR)), daemon=True
-            )
+
+            def send() -> None:
+                caller.sendall(sent)
+                caller.shutdown(socket.SHUT_WR)
+
+            writer = threading.Thread(target=send, daemon=True)
             writer.start()
             received = b"".join(iter(lambda: caller.recv(65536), b""))
             writer.join(10)

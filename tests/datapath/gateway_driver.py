@@ -71,8 +71,14 @@ def tc(*words: str, text: str = "") -> str:
 
 async def main(folder: Path) -> None:
     values = json.loads((folder / "settings.json").read_text())
-    paths = {key: Path(values[key]) for key in ("namespaces", "scan", "definitions", "state")}
-    settings = Settings(lab=values["lab"], transit=IPv4Network(values["transit"]), **paths)
+    settings = Settings(
+        lab=values["lab"],
+        namespaces=Path(values["namespaces"]),
+        scan=Path(values["scan"]),
+        definitions=Path(values["definitions"]),
+        state=Path(values["state"]),
+        transit=IPv4Network(values["transit"]),
+    )
     front_end = FrontEnd(settings.front_end, Path(values["pins"]))
     agent = GatewayAgent(settings, detect_backend(), WireEndpoint(), front_end)
     applied = b""

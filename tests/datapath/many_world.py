@@ -100,12 +100,13 @@ class ManyWorld(World):
         backend: who encrypts here.
         sites: charons of the tenants' sites, by tenant.
         legs: of the far end's front end, by tenant.
+        goal: the records that the gateway was told, by key.
     """
 
     backend: EspBackend = field(default_factory=detect_backend)
     sites: dict[str, SiteRouter] = field(default_factory=dict)
     legs: dict[str, ConnectionLeg] = field(default_factory=dict)
-    served: dict[str, pb.Record] = field(default_factory=dict)
+    goal: dict[str, pb.Record] = field(default_factory=dict)
     far_pins: Path = Path()
     far: FrontEnd | None = None
 
@@ -242,10 +243,10 @@ class ManyWorld(World):
         self.version += 1
         delta = pb.GoalStateDelta(
             version=self.version,
-            upserts=[item for key, item in records.items() if self.served.get(key) != item],
-            removes=self.served.keys() - records.keys(),
+            upserts=[item for key, item in records.items() if self.goal.get(key) != item],
+            removes=self.goal.keys() - records.keys(),
         )
-        self.served = records
+        self.goal = records
         put(self.folder / "gateway" / "goal", delta.SerializeToString())
         answer = eventually(self.answer, APPLIED_S)
         assert answer["error"] == "", answer

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from lab.datapath.policy import (
@@ -98,7 +98,7 @@ class _Draft:
         self.families = {rdid: rng.choice((4, 4, 6)) for rdid in RDIDS}
         self.free = list(devices.ports)
         rng.shuffle(self.free)
-        self.own = OWN if often(rng, 3) else OWN[:1]
+        self.own: tuple[IPv4Address, ...] = OWN if often(rng, 3) else OWN[:1]
         self.settings = SwitchSettings(
             vxlan=not often(rng, 2),
             dscp_uniform=not often(rng, 3),
@@ -109,7 +109,7 @@ class _Draft:
             self.uplinks = ()
         if not often(rng, 24):
             self.own = ()
-        self.lists: dict[type, list[object]] = {
+        self.lists: dict[type, list[Any]] = {
             kind: [] for kind in (Subnet, LookupRecord, CustomerRoute, UserRoute, ProviderMember, Port)
         }
 
@@ -125,7 +125,7 @@ class _Draft:
             for n, address in enumerate(self.own)
         )
         lists = (tuple(items) for items in self.lists.values())
-        return Policy(provider, self.uplinks, self.settings, *lists)  # type: ignore[arg-type]
+        return Policy(provider, self.uplinks, self.settings, *lists)
 
     def _add(self, item: object) -> None:
         self.lists[type(item)].append(item)

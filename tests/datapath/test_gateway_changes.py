@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -51,7 +52,7 @@ ORDER = (Kind.GRE, Kind.L3, Kind.IPSEC, Kind.NAT, Kind.IPSEC, Kind.GRE)
 def test_a_connection_changes_its_kind_and_keeps_its_name(world: ManyWorld) -> None:
     for kind in ORDER:
         world.apply(with_kind(kind))
-        eventually(lambda kind=kind: carries(world, kind), WITHIN_S)  # type: ignore[misc]
+        eventually(partial(carries, world, kind), WITHIN_S)
     left = [path.name for path in (world.folder / "compartments").iterdir()]
     assert left == [TENANT.name], "no charon's namespace is left"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from vici.exception import CommandException
@@ -153,7 +154,7 @@ def test_one_user_on_two_machines_has_two_addresses(world: World, mallory: Rogue
         for machine in (mallory, trudy):
             before = echoes(world)
             machine.forge(machine.child()["local-ts"][0].decode().removesuffix("/32"), VM, count=1)
-            eventually(lambda before=before: arrived(world, before + 1), UP_S)  # type: ignore[misc]
+            eventually(partial(arrived, world, before + 1), UP_S)
 
 
 def test_rekeying_counts_on(world: World, mallory: Rogue) -> None:

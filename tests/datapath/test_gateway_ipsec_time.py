@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ def use(world: World, *connections: pb.Connection) -> None:
     world.apply(blue(*connections))
     for item in connections:
         phase = "Disconnected" if item.ipsec.on_demand else "Connected"
-        eventually(lambda name=item.name, phase=phase: is_in(world, name, phase), UP_S)
+        eventually(partial(is_in, world, item.name, phase), UP_S)
 
 
 def sa_ids(world: World, name: str) -> tuple[set[str], set[str]]:
@@ -253,7 +254,7 @@ def given_up(world: World) -> None:
 
 
 def test_narrow_selectors_carry_what_is_in_them(world: World) -> None:
-    selectors = {"local_selectors": ["10.0.0.0/24"], "remote_selectors": ["192.168.50.0/24"]}
+    selectors: dict[str, Any] = {"local_selectors": ["10.0.0.0/24"], "remote_selectors": ["192.168.50.0/24"]}
     use(world, connection("one", **selectors))
     eventually(lambda: arrives(world), UP_S)
     assert world.pings("lan-blue", "10.0.0.4")

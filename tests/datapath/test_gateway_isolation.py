@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -195,7 +196,7 @@ def overheard(world: ManyWorld, *wanted: Guest) -> Iterator[dict[str, socket.soc
         sockets = {}
         for guest in wanted:
             words = (socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
-            made = Namespace(world.path(f"vm-{guest.name}")).run(lambda words=words: socket.socket(*words))  # type: ignore[misc]
+            made = Namespace(world.path(f"vm-{guest.name}")).run(partial(socket.socket, *words))
             stack.enter_context(made)
             made.bind(("eth0", 0x0800))
             made.settimeout(5)
@@ -254,7 +255,7 @@ def test_a_frame_with_anothers_vlan_tag_leads_nowhere(world: ManyWorld) -> None:
         with overheard(world, one, other) as heard:
             space = Namespace(world.path(one.outside))
             words = (socket.AF_PACKET, socket.SOCK_RAW)
-            with space.run(lambda words=words: socket.socket(*words)) as raw:  # type: ignore[misc]
+            with space.run(partial(socket.socket, *words)) as raw:
                 raw.bind(("vlan0", 0))
                 raw.send(bytes(frame))
             for guest in (one, other):

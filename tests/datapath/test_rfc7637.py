@@ -244,7 +244,7 @@ def test_n13_between_subnets_the_vsid_on_the_wire_is_the_destinations(bench: Rig
     ids=["stranger", "ourselves", "CA that lives elsewhere", "MAC of another", "ARP"],
 )
 def test_n14_nobody_speaks_for_another(
-    bench: Rig, inner: Packet, outer: dict[str, str], reason: Drop
+    bench: Rig, inner: Packet, outer: dict[str, Any], reason: Drop
 ) -> None:
     """§5: the outer source is a member of the VSID, inner source CA and MAC are what policy says."""
     assert dropped(bench.wire(bytes(from_wire(inner, **outer)))) is reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
@@ -99,7 +100,7 @@ def nvgre(net: World, inner: Packet | bytes, vsid: int = 5001, **outer: object) 
     ],
 )
 def test_a_forged_packet_reaches_nobody(
-    net: World, inner: Packet, outer: dict[str, str], reason: Drop
+    net: World, inner: Packet, outer: dict[str, Any], reason: Drop
 ) -> None:
     attacker = host(net, 5001)
     assert attacker.fire([nvgre(net, inner, **outer)]) == Counter({reason: 1})

@@ -61,7 +61,7 @@ def say(destination: str, text: bytes) -> None:
 
 def heard_by(sockets: dict[str, socket.socket]) -> dict[str, list[bytes]]:
     """What has arrived since the last look, by VM."""
-    result = {}
+    result: dict[str, list[bytes]] = {}
     for name, ears in sockets.items():
         result[name] = []
         while True:

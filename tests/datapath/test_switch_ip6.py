@@ -126,7 +126,7 @@ def advertise(source: str) -> None:
 
 def advertisers(ears: socket.socket) -> set[str]:
     """Who has been heard advertising since the last look."""
-    found = set()
+    found: set[str] = set()
     while True:
         try:
             message, (sender, *_) = ears.recvfrom(2048)

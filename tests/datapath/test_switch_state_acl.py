@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -20,11 +21,12 @@ from scapy.packet import Packet, Raw
 
 from lab.datapath import switch
 from lab.datapath.abi import AclKey, Drop
+from lab.datapath.flows import FLOWS
 from lab.datapath.image import ACL_RULES
 from lab.datapath.maps import wait_for_programs
 
 from . import state_bench as protocol
-from .scenario import ALICE, BOB, dropped, ip_from_alice
+from .scenario import ALICE, BOB, ROUTER, dropped, ip_from_alice
 from .state_bench import ALICE_PORT, BOB_PORT, EVE6, FAY6, StateBench, passed, rule, state_bench
 
 pytestmark = pytest.mark.root
@@ -60,7 +62,7 @@ def test_without_a_list_everything_passes_and_nothing_is_remembered(bench: State
     bench.apply()
     assert passed(bench.send(request()))
     assert passed(bench.receive(reply()))
-    assert bench.map(protocol.FLOWS).items() == {}
+    assert bench.map(FLOWS).items() == {}
 
 
 def test_no_match_allows(bench: StateBench) -> None:
@@ -83,7 +85,7 @@ def test_no_match_allows(bench: StateBench) -> None:
     ],
 )
 def test_a_rule_matches_by_protocol_and_ports(
-    bench: StateBench, fields: dict[str, object], denied: Packet, allowed: Packet
+    bench: StateBench, fields: dict[str, Any], denied: Packet, allowed: Packet
 ) -> None:
     bench.apply(rule("out", **fields))
     assert dropped(bench.send(denied)) is Drop.ACL
@@ -95,7 +97,7 @@ def test_a_rule_matches_by_prefix_of_source_and_destination(bench: StateBench) -
         rule("out", destination="10.0.0.4/30"), rule("in", source="10.0.0.6/32", destination="10.0.0.4/32")
     )
     assert dropped(bench.send(request())) is Drop.ACL
-    assert passed(bench.send(request(), dst="10.0.1.4", mac=protocol.ROUTER))
+    assert passed(bench.send(request(), dst="10.0.1.4", mac=ROUTER))
     assert dropped(bench.receive(UDP(sport=5, dport=6))) is Drop.ACL
 
 
@@ -175,7 +177,7 @@ def test_the_reply_to_an_allowed_stranger_leaves(bench: StateBench) -> None:
 def test_a_denied_packet_makes_no_flow(bench: StateBench) -> None:
     bench.apply(rule("out"), rule("in", "allow"))
     assert dropped(bench.send(request())) is Drop.ACL
-    assert bench.map(protocol.FLOWS).items() == {}
+    assert bench.map(FLOWS).items() == {}
 
 
 def test_an_echo_belongs_to_its_identifier(bench: StateBench) -> None:
@@ -190,7 +192,7 @@ def test_other_icmp_has_no_flow(bench: StateBench) -> None:
     bench.apply(rule("in"))
     assert passed(bench.send(ICMP(type=13, id=7)))
     assert dropped(bench.receive(ICMP(type=14, id=7))) is Drop.ACL
-    assert bench.map(protocol.FLOWS).items() == {}
+    assert bench.map(FLOWS).items() == {}
 
 
 def test_an_ipv6_flow_is_like_any_other(bench: StateBench) -> None:
@@ -217,7 +219,7 @@ def test_a_frame_for_many_is_judged_by_the_rules_alone_and_makes_no_flow(bench: 
     assert dropped(bench.send(UDP(sport=5, dport=6), **many)) is Drop.ACL
     counted = {reason for (reason, _, _), _ in bench.send(UDP(sport=5, dport=7), **many).counts}
     assert counted == {Drop.FORWARDED}
-    assert bench.map(protocol.FLOWS).items() == {}
+    assert bench.map(FLOWS).items() == {}
 
 
 def test_a_router_advertises_whatever_its_list_says(bench: StateBench) -> None:
@@ -280,7 +282,7 @@ def test_the_vm_tells_errors_to_nobody_but_the_sender_of_what_they_quote(bench: 
     error = quoting(IP(src="10.0.0.6", dst="10.0.0.4") / UDP(sport=5, dport=6))
     assert passed(bench.send(error))
     assert dropped(bench.send(error, dst="10.0.0.5", mac=BOB)) is Drop.ACL
-    assert dropped(bench.send(error, dst="10.0.1.4", mac=protocol.ROUTER)) is Drop.ACL
+    assert dropped(bench.send(error, dst="10.0.1.4", mac=ROUTER)) is Drop.ACL
     assert passed(bench.receive6(UDP(sport=5, dport=6)))
     error6 = quoting6(IPv6(src=FAY6, dst=EVE6) / UDP(sport=5, dport=6))
     assert passed(bench.send6(error6))

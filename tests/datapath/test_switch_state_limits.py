@@ -279,7 +279,7 @@ def test_a_port_is_metered_by_direction_and_by_where_the_other_end_is(bench: Sta
     assert passed(bench.receive(payload))
     outside = Ether(src=ROUTER, dst=ALICE) / IP(src="192.168.50.10", dst="10.0.0.4") / payload
     assert passed(bench.rig.wire(bytes(from_wire(outside, src=GATEWAY_PA))))
-    outbound, inbound, internal, gateway = *AclDirection, *MeterKind
+    (outbound, inbound), (internal, gateway) = AclDirection, MeterKind
     assert meters(bench, ALICE_PORT) == {
         (outbound, internal): (2, 200),
         (outbound, gateway): (1, 100),

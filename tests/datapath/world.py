@@ -163,7 +163,7 @@ class World:
 
     def ping(self, source: str, destination: str, **options: int) -> Answer | None:
         """One echo request from a VM."""
-        return self.vms[source].call(lambda: ping(destination, **options))  # type: ignore[arg-type]
+        return self.vms[source].call(lambda: ping(destination, **options))
 
     def transfer(self, source: str, target: str, destination: str, octets: int) -> None:
         """Send over one TCP connection from VM to VM; fails if anything is missing."""
@@ -184,8 +184,8 @@ def world(
     ):
         made["h1"].ip(f"link add pa0 mtu {FABRIC_MTU} type veth peer name pa0 netns {made['h2'].name}")
         made["h2"].ip(f"link set pa0 mtu {FABRIC_MTU}")
-        for host in PROVIDER:
-            made[host].ip("link set pa0 up")
+        for name in PROVIDER:
+            made[name].ip("link set pa0 up")
         built = World(
             {host: Host(made[host], pins / host) for host in PROVIDER},
             {vm.name: made[vm.name] for vm in vms},

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -200,7 +201,7 @@ def test_one_uplink_is_cut_and_no_connection_notices(lab: RunningLab) -> None:
                 ("blue-app", "10.1.2.4"),
                 ("green-back", "fd00:2::4"),
             ):
-                eventually(lambda s=source, t=target: _pings(lab, s, t), within_s=WITHIN_S)
+                eventually(partial(_pings, lab, source, target), within_s=WITHIN_S)
             assert tcp.finish() == "HTTP/1.0 200 OK", f"over what is left without {port}"
         finally:
             lab.run("tor", "ip", "link", "set", port, "up").check()

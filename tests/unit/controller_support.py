@@ -40,6 +40,7 @@ ROOT = Path(__file__).parents[2]
 INTENT_PATH = ROOT / "tests/golden/controller_intent.json"
 TOKEN = "opens-the-controller"
 WITHIN_S = 20.0
+EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
 
 
 def hybrid_cloud() -> list[tuple[str, dict[str, Any]]]:
@@ -216,8 +217,8 @@ class FakeAgent:
     async def take(self) -> pb.GoalStateDelta:
         """Receive one delta and answer it."""
         message = await asyncio.wait_for(self._stream.read(), WITHIN_S)
-        assert message is not grpc.aio.EOF, await self._stream.details()
-        delta = message.delta
+        assert message is not EOF, await self._stream.details()
+        delta: pb.GoalStateDelta = message.delta
         self.deltas.append(delta)
         self._base = patched(self._base, delta)
         faults = self.refuse(delta)
@@ -232,7 +233,7 @@ class FakeAgent:
     async def ended(self) -> grpc.StatusCode:
         """How the controller ended the stream."""
         try:
-            while await self._stream.read() is not grpc.aio.EOF:
+            while await self._stream.read() is not EOF:
                 pass
         except grpc.aio.AioRpcError as error:
             return error.code()

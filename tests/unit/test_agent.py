@@ -71,6 +71,9 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+Context = grpc.aio.ServicerContext[pb.AgentMessage, pb.ControllerMessage]
+
+
 @dataclass
 class Controller(SouthboundServicer):
     """Records what agents say and sends what the test gives it."""
@@ -82,10 +85,11 @@ class Controller(SouthboundServicer):
     to_send: asyncio.Queue[pb.GoalStateDelta | None] = field(default_factory=asyncio.Queue)
 
     async def Connect(
-        self, request_iterator: AsyncIterator[pb.AgentMessage], context: grpc.aio.ServicerContext
+        self, request_iterator: AsyncIterator[pb.AgentMessage], context: Context
     ) -> AsyncIterator[pb.ControllerMessage]:
         self.streams += 1
-        self.peers.append(context.auth_context()["x509_common_name"][0].decode())
+        (peer,) = context.auth_context()["x509_common_name"]
+        self.peers.append(peer.decode())
         reading = asyncio.create_task(self._read(request_iterator))
         try:
             while (delta := await self.to_send.get()) is not None:

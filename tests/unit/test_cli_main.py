@@ -134,7 +134,7 @@ def test_down_without_a_name_leaves_the_lab_of_another_user(
 
 
 def test_every_verb_speaks_json() -> None:
-    commands = typer.main.get_command(build()).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_group(build()).commands
     assert set(commands) == {
         *("up", "down", "status", "exec", "logs", "capture", "trace", "show", "bgp", "migrate"),
         *("validate", "check", "doctor", "gc", "engine-stop"),

@@ -307,8 +307,13 @@ def test_nothing_is_probed_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatc
     """A VM that is there already, or whose host would not follow, costs no wait."""
     said: list[Mapping[str, Any]] = []
     probed: list[object] = []
+
+    def probe(*given: object) -> tuple[str, None]:
+        probed.append(given)
+        return "10.0.1.4", None
+
     monkeypatch.setattr(migrate_mover, "_answer", said.append)
-    monkeypatch.setattr(migrate_mover, "_probe", lambda *given: probed.append(given) or ("10.0.1.4", None))
+    monkeypatch.setattr(migrate_mover, "_probe", probe)
     request = {
         "port": "v-blue-web",
         "alias": "blue-web",

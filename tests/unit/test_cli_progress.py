@@ -102,9 +102,10 @@ def test_the_table_shows_phases_nodes_and_what_is_missing() -> None:
     table = LiveTable()
     for event in STORY:
         table(event)
-    console = Console(file=io.StringIO(), width=100)
+    file = io.StringIO()
+    console = Console(file=file, width=100)
     console.print(table._render())
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = file.getvalue()
     assert "images 12.5s" in text
     assert "convergence …" in text
     assert "hv01" in text
@@ -117,9 +118,10 @@ def test_the_live_table_fits_a_small_terminal() -> None:
     for number in range(30):
         table(NodeChanged(f"node-{number:02}", "wired"))
     table(Waiting(tuple(f"connection number {n} of a tenant: " + "long words " * 20 for n in range(20))))
-    console = Console(file=io.StringIO(), width=80, height=24)
+    file = io.StringIO()
+    console = Console(file=file, width=80, height=24)
     console.print(table._render())
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    lines = file.getvalue().splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
     assert "… and 14 more" in lines[-1]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud
 
 from gwnode.bgp.policies import statements
 from lab.southbound import southbound_pb2 as pb
+
+from .controller_support import Datacenter, hybrid_cloud
 
 BLUE = "/virtualGateways/blue"
 Json = dict[str, Any]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,6 +19,8 @@ from lab.controller.certificates import check_authority, check_own
 from lab.controller.refusals import Refused
 from lab.engine.pki import VALID_DAYS, Pki
 from lab.southbound import southbound_pb2 as pb
+
+from .controller_support import Datacenter, hybrid_cloud
 
 BLUE = "/virtualGateways/blue"
 HQ = f"{BLUE}/networkConnections/blue-hq"

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud
 
 from lab.controller.inventory import PROVIDER_ADDRESS
 from lab.controller.store import Commit
 from lab.southbound import southbound_pb2 as pb
+
+from .controller_support import Datacenter, hybrid_cloud
 
 BLUE = "5d0c4d4a-0b1e-4000-8000-0000000000b1"
 RED = "5d0c4d4a-0b1e-4000-8000-0000000000e1"

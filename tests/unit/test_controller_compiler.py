@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud
 from google.protobuf.json_format import MessageToDict
 
 from lab.controller.domains import (
@@ -25,6 +24,8 @@ from lab.controller.observations import LearnedRoute
 from lab.controller.policy import compile_all
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState
+
+from .controller_support import Datacenter, hybrid_cloud
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 BLUE = "5d0c4d4a-0b1e-4000-8000-0000000000b1"

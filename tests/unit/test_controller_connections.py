@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud
 
 from lab.controller.connections import connection_record
 from lab.controller.gateways import compartment_of
 from lab.controller.models_connection import IpsecConfiguration
 from lab.southbound import southbound_pb2 as pb
+
+from .controller_support import Datacenter, hybrid_cloud
 
 BLUE, RED = "/virtualGateways/blue", "/virtualGateways/red"
 PEER = "203.0.113.60"

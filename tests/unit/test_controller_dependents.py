@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter
-from test_controller_connections import (
+
+from gwnode.connections.wanted import IpsecDefaults
+from gwnode.desired import Tenant, tenants
+from lab.controller.inventory import GRE_VIP, PLACEMENT
+from lab.controller.refusals import Refused
+from lab.ipsec.esp import EspBackend
+from lab.ipsec.strongswan import Timers
+
+from .controller_support import Datacenter
+from .test_controller_connections import (
     BLUE,
     PEER,
     RED,
@@ -24,13 +32,6 @@ from test_controller_connections import (
     told,
     with_connection,
 )
-
-from gwnode.connections.wanted import IpsecDefaults
-from gwnode.desired import Tenant, tenants
-from lab.controller.inventory import GRE_VIP, PLACEMENT
-from lab.controller.refusals import Refused
-from lab.ipsec.esp import EspBackend
-from lab.ipsec.strongswan import Timers
 
 POOL, PUBLIC = "/gatewayPools/default", "/publicIPAddresses/blue"
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud, interface
 
 from lab.controller.refusals import Refused
+
+from .controller_support import Datacenter, hybrid_cloud, interface
 
 WEB_TIER = {
     # SDN:NCRESTExamples/WebTierAcl.ps1, as the wrappers write it: numbers are strings.

@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from controller_support import Datacenter, error_of, hybrid_cloud
 from jsonschema import Draft202012Validator
 
 from lab.controller import openapi
 from lab.controller.api import MAX_BODY_BYTES, create_app
+
+from .controller_support import Datacenter, error_of, hybrid_cloud
 
 HEADERS = {"Authorization": "Bearer token"}
 U32 = 0xFFFFFFFF

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud, interface
+
+from .controller_support import Datacenter, hybrid_cloud, interface
 
 NETWORK = "/virtualNetworks/six"
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter
 
 from lab.controller.refusals import Refused
 from lab.model.loader import load
 from lab.model.resolve import resolve
 from lab.plan.intent import intent
 from lab.southbound import southbound_pb2 as pb
+
+from .controller_support import Datacenter
 
 TOPOLOGY = Path(__file__).parents[2] / "topologies" / "linked.yml"
 BLUE, GREEN, RED = "/virtualGateways/blue", "/virtualGateways/green", "/virtualGateways/red"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud
 
 from lab.controller.catalog import parse_path
 from lab.controller.inventory import COMPARTMENT_ADDRESS, PLACEMENT, PROVIDER_ADDRESS
@@ -19,6 +18,8 @@ from lab.model.loader import load
 from lab.model.resolve import resolve
 from lab.plan.intent import intent
 from lab.southbound import southbound_pb2 as pb
+
+from .controller_support import Datacenter, hybrid_cloud
 
 ROOT = Path(__file__).parents[2]
 BLUE = "5d0c4d4a-0b1e-4000-8000-0000000000b1"

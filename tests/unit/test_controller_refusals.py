@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import requests
-from controller_support import NETWORK, TOKEN, RunningController, error_of, hybrid_cloud, interface, running
 
 from lab.controller.client import (
     ControllerClient,
@@ -15,6 +14,8 @@ from lab.controller.client import (
     ResourceInUseError,
     ResourceNotFoundError,
 )
+
+from .controller_support import NETWORK, TOKEN, RunningController, error_of, hybrid_cloud, interface, running
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from controller_support import NETWORK, TOKEN, RunningController, hybrid_cloud, interface, running
 
 from lab.controller.client import (
     ControllerClient,
@@ -16,6 +15,8 @@ from lab.controller.client import (
     ResourceNotFoundError,
     StaleResourceError,
 )
+
+from .controller_support import NETWORK, TOKEN, RunningController, hybrid_cloud, interface, running
 
 SECRET = "blue-keeps-its-secrets"
 

@@ -11,7 +11,15 @@ from typing import Any
 
 import grpc
 import pytest
-from controller_support import (
+
+from lab.controller.client import ControllerClient
+from lab.controller.southbound import create_server
+from lab.southbound import southbound_pb2 as pb
+from lab.southbound.agent import run_agent
+from lab.southbound.identity import NodeIdentity
+from lab.southbound.keys import GoalState
+
+from .controller_support import (
     WITHIN_S,
     Authority,
     Datacenter,
@@ -23,13 +31,6 @@ from controller_support import (
     interface,
     running,
 )
-
-from lab.controller.client import ControllerClient
-from lab.controller.southbound import create_server
-from lab.southbound import southbound_pb2 as pb
-from lab.southbound.agent import run_agent
-from lab.southbound.identity import NodeIdentity
-from lab.southbound.keys import GoalState
 
 BLUE = "5d0c4d4a-0b1e-4000-8000-0000000000b1"
 RED = "5d0c4d4a-0b1e-4000-8000-0000000000e1"
@@ -126,7 +127,10 @@ def test_put_is_updating_until_the_node_has_answered(
             assert written["configurationState"]["status"] == "InProgress"
             assert api.node_states()["hv01"].status == "InProgress"
             await host.take()
-            look = lambda: api.get("/networkInterfaces/blue-web")["properties"]  # noqa: E731
+
+            def look() -> Any:
+                return api.get("/networkInterfaces/blue-web")["properties"]
+
             await eventually(lambda: look()["provisioningState"], "Succeeded")
             assert look()["configurationState"]["status"] == "Success"
 

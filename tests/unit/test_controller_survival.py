@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from controller_support import Datacenter, RunningController, error_of, hybrid_cloud, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,8 @@ from lab.controller.refusals import Refused
 from lab.controller.store import Commit, SqliteStore, StaleEtagError, StoredDocument, StoreVersionError
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, patched
+
+from .controller_support import Datacenter, RunningController, error_of, hybrid_cloud, running
 
 BLUE = "5d0c4d4a-0b1e-4000-8000-0000000000b1"
 ACKNOWLEDGED_BEFORE_KILL = 40

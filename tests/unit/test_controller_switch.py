@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud, interface
 
 from lab.controller.catalog import VIRTUAL_NETWORK_MANAGER, parse_path
 from lab.controller.refusals import Refused
 from lab.southbound import southbound_pb2 as pb
+
+from .controller_support import Datacenter, hybrid_cloud, interface
 
 MANAGER = "/virtualNetworkManager/configuration"
 WEB = "/virtualNetworks/blue/subnets/web"

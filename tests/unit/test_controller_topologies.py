@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter
-from datapath_support import policy_of
 
 from lab.datapath.validation import validate
 from lab.engine.certificates import certificates
 from lab.model.loader import load
 from lab.model.resolve import resolve
 from lab.plan.intent import intent
+
+from .controller_support import Datacenter
+from .datapath_support import policy_of
 
 TOPOLOGIES = sorted((Path(__file__).parents[2] / "topologies").glob("*.yml"))
 MANAGER = "/virtualNetworkManager/configuration"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_support import Datacenter, hybrid_cloud
 
 from lab.engine.pki import Pki
 from lab.southbound import southbound_pb2 as pb
+
+from .controller_support import Datacenter, hybrid_cloud
 
 BLUE, RED = "/virtualGateways/blue", "/virtualGateways/red"
 RDID = "5d0c4d4a-0b1e-4000-8000-0000000000b1"
@@ -191,7 +192,7 @@ def test_no_subnet_comes_into_the_pool_later(lab: Datacenter, pki: Pki) -> None:
     lab.put(BLUE, gateway(lab, configuration(pki)))
     network = lab.get("/virtualNetworks/blue")
     network["properties"]["addressSpace"]["addressPrefixes"] = ["10.0.0.0/8"]
-    inside = {"resourceId": "new", "properties": {"addressPrefix": "10.99.0.128/25"}}
+    inside: dict[str, Any] = {"resourceId": "new", "properties": {"addressPrefix": "10.99.0.128/25"}}
     network["properties"]["subnets"].append(inside)
     told = lab.refusal("/virtualNetworks/blue", network)
     assert "'10.99.0.128/25' overlaps with 10.99.0.0/24, the address pool of /virtualGateways/blue" in told

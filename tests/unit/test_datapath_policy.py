@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
 from uuid import UUID
 
 import pytest
-from datapath_support import policy_of
 
 from lab.datapath.errors import InvalidPolicyError
 from lab.datapath.goal import GoalBook
@@ -27,6 +27,8 @@ from lab.datapath.policy import (
 from lab.datapath.validation import validate
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import GoalState, record
+
+from .datapath_support import policy_of
 
 RDID = UUID("5d0c4d4a-0b1e-4000-8000-0000000000b1")
 OTHER = UUID("5d0c4d4a-0b1e-4000-8000-0000000000e1")
@@ -93,8 +95,8 @@ def test_a_reserved_vsid_is_refused(vsid: int) -> None:
         ),
     ],
 )
-def test_one_wrong_thing_is_one_problem(change: dict[str, object], expected: tuple[str, str]) -> None:
-    assert refused(replace(SOUND, **change)) == [expected]  # type: ignore[arg-type]
+def test_one_wrong_thing_is_one_problem(change: dict[str, Any], expected: tuple[str, str]) -> None:
+    assert refused(replace(SOUND, **change)) == [expected]
 
 
 def test_a_route_with_an_external_router_needs_no_subnet() -> None:
@@ -115,8 +117,8 @@ def test_all_problems_are_told_at_once() -> None:
 # -- records
 
 
-def goal(*bodies: object) -> GoalState:
-    items = [record(body) for body in bodies]  # type: ignore[arg-type]
+def goal(*bodies: Any) -> GoalState:
+    items = [record(body) for body in bodies]
     return {item.key: item for item in items}
 
 

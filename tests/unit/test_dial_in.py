@@ -89,8 +89,9 @@ def test_a_caller_by_certificate_has_no_secret() -> None:
     load = caller(replace(CONFIG, certificate="C", key="K"), EspBackend.KERNEL).load()
     assert load.secrets == {}
     assert load.keys == ("K",)
-    assert dict(load.connections["vpn"])["local"] == {"auth": "pubkey", "certs": ["C"]}
-    assert dict(load.connections["vpn"])["children"]["vpn"]["if_id_in"] == "1"  # type: ignore[index,call-overload]
+    vpn: Any = load.connections["vpn"]
+    assert vpn["local"] == {"auth": "pubkey", "certs": ["C"]}
+    assert vpn["children"]["vpn"]["if_id_in"] == "1"
 
 
 def test_a_callers_charon_takes_address_and_name_servers_only_where_they_belong() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lab.engine.events import Event, Note
-from lab.engine.local_engine import LocalEngine, is_debian_like, start_time
+from lab.engine.local_engine import LocalEngine, is_debian_like
+from lab.engine.owner import start_time
 from lab.errors import UnfitEnvironmentError
 
 without_systemd = pytest.mark.skipif(

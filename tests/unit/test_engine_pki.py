@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -53,7 +54,8 @@ def handshake(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> str:
                 continue
         if not pending:
             break
-    subject = dict(pair[0] for pair in theirs.getpeercert()["subject"])  # type: ignore[index,misc]
+    certificate: Any = theirs.getpeercert()
+    subject = dict(pair[0] for pair in certificate["subject"])
     return str(subject["commonName"])
 
 

@@ -70,11 +70,11 @@ class Nc:
     def node_states(self) -> dict[str, NodeStatus]:
         return self.nodes
 
-    def connection_states(self) -> list[TenantLink]:
-        return [*self.links.values()]
+    def connection_states(self) -> tuple[TenantLink, ...]:
+        return tuple(self.links.values())
 
-    def peer_states(self) -> list[TenantLink]:
-        return [*self.peers.values()]
+    def peer_states(self) -> tuple[TenantLink, ...]:
+        return tuple(self.peers.values())
 
     def goal_state(self, node: str) -> dict[str, Any]:
         return self.goal_states[node]
@@ -136,7 +136,11 @@ def test_what_nothing_cures_is_refused_in_its_own_words() -> None:
 
 def test_what_is_no_longer_wanted_goes_and_what_refers_to_it_goes_first() -> None:
     nc = Nc()
-    first = [("/virtualNetworks/red", {}), ("/networkInterfaces/red-web", {}), ("/servers/hv01", {})]
+    first: list[tuple[str, dict[str, Any]]] = [
+        ("/virtualNetworks/red", {}),
+        ("/networkInterfaces/red-web", {}),
+        ("/servers/hv01", {}),
+    ]
     policy.put_intent(nc.client, first, ())
     nc.put("/networkInterfaces/somebody-elses", {})
     assert policy.put_intent(nc.client, first[2:], [path for path, _ in first]) == 2

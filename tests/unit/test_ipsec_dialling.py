@@ -9,7 +9,8 @@ from gwnode.connections.demand import sent_by
 from lab.ipsec.calling import Dialler, followed
 from lab.ipsec.dialling import Calls
 from lab.ipsec.state import ChildBytes, Phase, TunnelState
-from tests.unit.test_gwnode_ipsec import child, tunnel
+
+from .test_gwnode_ipsec import child, tunnel
 
 DOWN, CALLING = TunnelState(), TunnelState(Phase.CONNECTING)
 UP = TunnelState(Phase.CONNECTED, children={"1": ChildBytes(0, 0)})

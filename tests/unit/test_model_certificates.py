@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from test_model_errors import problems as problems_of
 
 from lab.engine.certificates import certificates
 from lab.ipsec.authentication import MachineCertificate
@@ -20,6 +19,8 @@ from lab.onprem.config import tunnel
 from lab.plan.certificates import names_to_issue
 from lab.plan.container import Materials, container_spec
 from lab.plan.intent import intent
+
+from .test_model_errors import problems as problems_of
 
 PATH = Path(__file__).parents[2] / "topologies" / "two-sites.yml"
 VALID = PATH.read_text()

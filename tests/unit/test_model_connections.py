@@ -7,8 +7,6 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
-from test_model_errors import problems as problems_of
-from test_model_resolve import described
 
 from lab.model.codes import Code
 from lab.model.connections import Connection, Forwarding, Gre, Ipsec, Nat
@@ -18,6 +16,9 @@ from lab.model.loader import parse_topology
 from lab.model.resolve import resolve
 from lab.model.router import RouterConfig
 from lab.model.types import PortRange
+
+from .test_model_errors import problems as problems_of
+from .test_model_resolve import described
 
 ROOT = Path(__file__).parents[2]
 TOPOLOGIES = ROOT / "topologies"

@@ -6,13 +6,14 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
-from test_model_errors import problems as problems_of
 
 from lab.model.codes import Code
 from lab.model.lab import Lab, NodeKind
 from lab.model.loader import load, parse_topology
 from lab.model.resolve import resolve
 from lab.model.roadwarrior import RoadWarrior
+
+from .test_model_errors import problems as problems_of
 
 PATH = Path(__file__).parents[2] / "topologies" / "roadwarriors.yml"
 # Files are looked for beside the topology, which a text is not.

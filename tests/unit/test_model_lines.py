@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from lab.engine.certificates import certificates
-from lab.errors import Problem
+from lab.errors import InvalidTopologyError, Problem
 from lab.model.codes import Code
 from lab.model.lab import Lab
-from lab.model.loader import InvalidTopologyError, parse_topology
+from lab.model.loader import parse_topology
 from lab.model.resolve import resolve
 from lab.plan.intent import intent
 from lab.speaker.config import exabgp_config

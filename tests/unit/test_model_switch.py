@@ -18,7 +18,8 @@ from lab.model.loader import parse_topology
 from lab.model.resolve import resolve
 from lab.model.schema import SCHEMA_PATH
 from lab.model.types import PortRange
-from tests.unit.test_model_resolve import described
+
+from .test_model_resolve import described
 
 ROOT = Path(__file__).parents[2]
 TOPOLOGIES = ROOT / "topologies"

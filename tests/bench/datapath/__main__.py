@@ -105,7 +105,7 @@ def measure(rounds: int, console: Console) -> tuple[Samples, Shares]:
 
 def _in_turn(figure: Figure, tools: Tools, places: Mapping[str, Place], turn: int) -> dict[str, float]:
     """One value of each variant; every second turn backwards."""
-    order = list(places) if turn % 2 == 0 else list(reversed(places))
+    order = list(places) if turn % 2 == 0 else list(places)[::-1]
     return {variant: figure.measure(tools, places[variant]) for variant in order}
 
 

@@ -102,7 +102,8 @@ def tcp_gbits(tools: Tools, place: Place) -> float:
     with _in_order(place):
         _, report = _between(place, f"iperf3 -s -1 -p {PORT} --forceflush", "listening", client)
     intervals = [item["sum"] for item in report["intervals"]]
-    return statistics.median(item["bits_per_second"] for item in intervals if not item["omitted"]) / 1e9
+    rates: list[float] = [item["bits_per_second"] for item in intervals if not item["omitted"]]
+    return statistics.median(rates) / 1e9
 
 
 def udp_kpps(tools: Tools, place: Place) -> float:

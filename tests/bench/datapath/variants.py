@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lab.datapath.endpoint import Endpoint
@@ -96,7 +97,7 @@ def switched(
             for number, host in enumerate(("host1", "host2")):
                 vport = f"v-{MACHINES[number].name}"
                 made[host].ip(f"link set {vport} alias {port_alias(LAB, MACHINES[number].name)}")
-                endpoint = made[host].call(lambda host=host: _endpoint(host, pins / host))
+                endpoint = made[host].call(partial(_endpoint, host, pins / host))
                 endpoints.append(stack.enter_context(contextlib.closing(endpoint)))
                 endpoint.apply(goal_state(number, encapsulation, **size))
             for namespace, machine in zip((place.client, place.server), MACHINES, strict=True):

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -84,7 +85,8 @@ def stream_mbits(world: ManyWorld, way: Way) -> float:
         done = world.run(way.source, "iperf3", "-c", way.address, "-p", str(PORT), *words)
         serving.communicate(timeout=30)
     intervals = [item["sum"] for item in json.loads(done.stdout)["intervals"]]
-    return statistics.median(i["bits_per_second"] for i in intervals if not i["omitted"]) / 1e6
+    rates: list[float] = [item["bits_per_second"] for item in intervals if not item["omitted"]]
+    return statistics.median(rates) / 1e6
 
 
 def measure_streams(rounds: int, console: Console) -> dict[str, list[float]]:
@@ -108,7 +110,7 @@ def measure_streams(rounds: int, console: Console) -> dict[str, list[float]]:
         for path in (*(world.folder / "netns").iterdir(), *(world.folder / "compartments").iterdir()):
             in_order(path)
         for way in ways.values():
-            eventually(lambda way=way: reaches(world, way), UP_S)
+            eventually(partial(reaches, world, way), UP_S)
         samples: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(rounds):
             passes: dict[str, list[float]] = {name: [] for name in ways}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from enum import Enum
 
@@ -207,11 +206,11 @@ def _quoted(packet: Packet, inbound: bool) -> Tuple | None:
     if protocol in (TCP, UDP, SCTP):
         if len(transport) < 4:
             return None
-        ports = struct.unpack("!HH", transport[:4])
+        ports = int.from_bytes(transport[:2], "big"), int.from_bytes(transport[2:4], "big")
     elif protocol == (ICMP if packet.version == 4 else ICMP6):
         if len(transport) < 8 or transport[0] not in ECHO[packet.version]:
             return None
-        ports = struct.unpack("!H", transport[4:6]) * 2
+        ports = (int.from_bytes(transport[4:6], "big"),) * 2
     else:
         ports = (0, 0)
     return Tuple(inbound, source, destination, *ports, protocol)

@@ -35,7 +35,7 @@ def arp(tables: Tables, port: Port, subnet: Subnet, frame: bytes) -> bytes:
         answer = mac(record.mac)
     else:
         raise Ended(Drop.ARP_UNKNOWN)
-    body = frame[14:20] + b"\x00\x02" + answer + target + sender_mac + sender
+    body: bytes = frame[14:20] + b"\x00\x02" + answer + target + sender_mac + sender
     return frame[6:12] + answer + frame[12:14] + body + frame[42:]
 
 
