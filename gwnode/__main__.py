@@ -19,8 +19,8 @@ log = logging.getLogger("gwnode")
 KIND = "gateway"
 
 
-async def run() -> None:
-    """Serve the Network Controller until cancelled. However this ends, the node goes on as it is."""
+def run() -> None:
+    """Serve the Network Controller until interrupted. However this ends, the node goes on as it is."""
     # Imported only here: what is only shown must not wait for gRPC.
     from gwnode.agent import GatewayAgent
     from gwnode.settings import Settings
@@ -34,15 +34,18 @@ async def run() -> None:
     backend = detect_backend()
     log.info("ESP by %s", backend.value)
     settings = Settings(lab=identity.lab)
-    with (
-        contextlib.closing(Endpoint(identity)) as endpoint,
-        contextlib.closing(FrontEnd(settings.front_end)) as front_end,
-    ):
-        agent = GatewayAgent(settings, backend, endpoint, front_end)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(endpoint.watch(agent.changed))
-            tasks.create_task(endpoint.log_events())
-            tasks.create_task(run_agent(identity, KIND, agent))
+
+    async def serve(front_end: FrontEnd) -> None:
+        with contextlib.closing(Endpoint(identity)) as endpoint:
+            agent = GatewayAgent(settings, backend, endpoint, front_end)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(endpoint.watch(agent.changed))
+                tasks.create_task(endpoint.log_events())
+                tasks.create_task(run_agent(identity, KIND, agent))
+
+    # Not inside of the loop: where the kernel has no TCX, the front end speaks netlink, which has its own.
+    with contextlib.closing(FrontEnd(settings.front_end)) as front_end:
+        asyncio.run(serve(front_end))
 
 
 def _show_bgp(tenant: str, kind: str, *, as_json: bool) -> None:
@@ -76,7 +79,7 @@ def main(arguments: list[str]) -> int:
             return int(error.exit_code)
         return 0
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    asyncio.run(run())
+    run()
     return 0
 
 

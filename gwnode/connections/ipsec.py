@@ -30,6 +30,7 @@ from lab.ipsec.clients import ClientState
 from lab.ipsec.device import ensure_device
 from lab.ipsec.esp import EspBackend
 from lab.ipsec.handover import hand_over
+from lab.ipsec.memory import beside
 from lab.ipsec.state import TunnelState
 from lab.ipsec.strongswan import CERTIFICATE_PLUGINS, CharonConfig, render
 from lab.southbound import southbound_pb2 as pb
@@ -57,7 +58,7 @@ class CharonFiles:
 
     def remove(self) -> None:
         """Take them away."""
-        for path in (self.vici, self.config, self.log):
+        for path in (self.vici, beside(self.vici), self.config, self.log):
             path.unlink(missing_ok=True)
 
 

@@ -21,6 +21,7 @@ from lab.ipsec.clients import DialInState, noted, observed_clients, unwelcome
 from lab.ipsec.dial_in import Caller, DialInServer
 from lab.ipsec.loader import DO_NOT_WAIT, Loader, adopted, terminate
 from lab.ipsec.logtail import LogLine, LogTail
+from lab.ipsec.memory import Memory, beside
 from lab.ipsec.state import Phase, TunnelState, blamed, observed
 from lab.ipsec.tunnel import Tunnel
 
@@ -53,6 +54,7 @@ class Charon:
         self, socket_path: Path, log_path: Path, *, retry_s: float = 2.0, poll_s: float = 1.0
     ) -> None:
         self._path = socket_path
+        self._memory = Memory(beside(socket_path))
         self._log = LogTail(log_path)
         self._retry_s = retry_s
         self._poll_s = poll_s
@@ -180,7 +182,7 @@ class Charon:
         with self._lock, self._session() as session:
             self._failed.clear()  # A charon that is new counts its IKE_SAs from 1.
             is_new = not session.get_conns().get("conns")
-            self._load(session, adopted(session, list(self._desired.values())))
+            self._load(session, adopted(session, list(self._desired.values()), self._memory))
             if started_before and is_new:
                 # Charon died. The peer would notice after its dead-peer detection only: call it.
                 for item in self._desired.values():

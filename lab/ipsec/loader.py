@@ -9,6 +9,7 @@ from vici import Session
 from vici.exception import CommandException
 
 from lab.ipsec.load import Connection, Load, ViciMessage
+from lab.ipsec.memory import Memory, digest
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +20,13 @@ class Loader:
     """What one run of charon holds.
 
     Parameters:
+        memory: what charon was given last.
         present: connections that are known to be loaded as desired already, from a run of ours before.
+        outdated: names of such that are loaded otherwise than desired.
     """
 
-    def __init__(self, present: Iterable[Load] = ()) -> None:
+    def __init__(self, memory: Memory, present: Iterable[Load] = (), outdated: Iterable[str] = ()) -> None:
+        self._memory = memory
         self._connections: dict[str, ViciMessage] = {}
         self._secrets: dict[str, ViciMessage] = {}
         self._pools: dict[str, ViciMessage] = {}
@@ -30,6 +34,7 @@ class Loader:
         self._waiting = False
         for load in present:
             self._connections.update(load.connections)
+        self._connections.update((name, {}) for name in outdated)
 
     @property
     def waiting(self) -> bool:
@@ -42,7 +47,7 @@ class Loader:
         Returns: why charon refuses a connection, by name; the others are loaded all the same.
 
         Raises:
-            OSError: charon does not answer.
+            OSError: charon does not answer, or what it was given cannot be remembered.
         """
         loads = {item.name: item.load() for item in wanted}
         self._waiting = False
@@ -54,6 +59,8 @@ class Loader:
             except CommandException as error:
                 log.error("%s: charon refuses the connection: %s", name, error)
                 refused[name] = str(error)
+        # Afterwards: who is killed before takes what it did for not done, and does it again.
+        self._memory.keep({name: digest(load) for name, load in loads.items() if name not in refused})
         return refused
 
     def _remove(self, session: Session, loads: Collection[Load]) -> None:
@@ -116,10 +123,11 @@ class Loader:
             self._pools[name] = settings
 
 
-def adopted(session: Session, wanted: Collection[Connection]) -> Loader:
+def adopted(session: Session, wanted: Collection[Connection], memory: Memory) -> Loader:
     """A loader for a charon that we have not spoken to yet; what an earlier run left, and nobody wants, goes.
 
-    A connection with a start_action that is loaded again would close its SAs: it counts as loaded.
+    A connection with a start_action that is loaded again would close its SAs: it counts as loaded, if it is
+    what charon was given last. Of all that has changed since, the SAs are closed.
 
     Raises:
         OSError: charon does not answer.
@@ -132,10 +140,15 @@ def adopted(session: Session, wanted: Collection[Connection]) -> Loader:
     secrets = {name.decode() for name in session.get_shared().get("keys", [])}
     for secret in secrets - {secret for load in loads.values() for secret in load.shared}:
         session.unload_shared({"id": secret})
+    same = {name for name, load in loads.items() if memory.kept.get(name) == digest(load)}
     return Loader(
-        loads[item.name]
-        for item in wanted
-        if item.starts_itself and loads[item.name].connections.keys() <= known
+        memory,
+        (
+            loads[item.name]
+            for item in wanted
+            if item.name in same and item.starts_itself and loads[item.name].connections.keys() <= known
+        ),
+        (name for item in loads.keys() - same for name in loads[item].connections.keys() & known),
     )
 
 

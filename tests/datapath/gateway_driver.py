@@ -8,6 +8,7 @@ protobuf's JSON.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -69,7 +70,7 @@ def tc(*words: str, text: str = "") -> str:
     return subprocess.run(["tc", *words], input=text, check=True, capture_output=True, text=True).stdout
 
 
-async def main(folder: Path) -> None:
+def main(folder: Path) -> None:
     values = json.loads((folder / "settings.json").read_text())
     settings = Settings(
         lab=values["lab"],
@@ -79,7 +80,12 @@ async def main(folder: Path) -> None:
         state=Path(values["state"]),
         transit=IPv4Network(values["transit"]),
     )
-    front_end = FrontEnd(settings.front_end, Path(values["pins"]))
+    # Before the loop begins, as in gwnode/__main__.py.
+    with contextlib.closing(FrontEnd(settings.front_end, Path(values["pins"]))) as front_end:
+        asyncio.run(serve(folder, settings, front_end))
+
+
+async def serve(folder: Path, settings: Settings, front_end: FrontEnd) -> None:
     agent = GatewayAgent(settings, detect_backend(), WireEndpoint(), front_end)
     applied = b""
     state: dict[str, pb.Record] = {}
@@ -109,4 +115,4 @@ def put(path: Path, text: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(main(Path(sys.argv[1])))
+    main(Path(sys.argv[1]))

@@ -145,8 +145,8 @@ class World:
             said = pinging.communicate(timeout=10)[0]
         sent, received = (int(number) for number in re.findall(r"(\d+) (?:packets|received)", said))
         # The last one may be on its way when ping is told to end.
-        assert sent > 10, said
-        assert sent - received <= 1, said
+        assert sent > 10, f"{tenant}: {said}"
+        assert sent - received <= 1, f"{tenant}: {said}"
 
     def start(self, key: str, name: str, *words: str) -> None:
         """Start a process in a namespace; its output goes to a file."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -133,16 +134,18 @@ def test_a_vm_cannot_talk_to_the_compartments_daemons(world: World) -> None:
     assert not world.pings("vm-blue", WAN["blue"])
 
 
-def test_a_wrong_secret_is_named_and_harms_only_its_tenant(world: World) -> None:
-    def refused() -> None:
-        state = world.connection("red")
-        assert state["state"] != "Connected"
-        assert "pre-shared keys differ" in state.get("last_error", ""), state
-        assert world.learned("red") == []
+def refused(world: World) -> None:
+    """Red's site and gateway do not have one secret."""
+    state = world.connection("red")
+    assert state.get("state") != "Connected"
+    assert "pre-shared keys differ" in state.get("last_error", ""), state
+    assert world.learned("red") == []
 
+
+def test_a_wrong_secret_is_named_and_harms_only_its_tenant(world: World) -> None:
     with world.undisturbed("blue"):
         world.apply(compartment("blue"), compartment("red", secret="not-the-one"))
-        eventually(refused, UP_S)
+        eventually(lambda: refused(world), UP_S)
         world.apply(compartment("blue"), compartment("red"))
         eventually(lambda: up(world, "red"), UP_S)
     assert world.connection("red").get("last_error", "") == ""
@@ -170,6 +173,25 @@ def test_an_agent_that_dies_disturbs_nothing_and_finds_everything_again(world: W
         world.start_agent()
         eventually(lambda: both_up(world), UP_S)
     assert {tenant: charon_ids(world, tenant) for tenant in TENANTS} == before
+
+
+def test_a_secret_that_changed_while_no_agent_ran_counts(world: World) -> None:
+    """charon outlives the agent, and does not tell which secret it has."""
+
+    with world.undisturbed("blue"):
+        for red, becomes in (
+            (compartment("red", secret="not-the-one"), refused),
+            (compartment("red"), red_up),
+        ):
+            world.end("agent", signal.SIGKILL)
+            (world.folder / "gateway" / "report").unlink()
+            world.apply(compartment("blue"), red)
+            world.start_agent()
+            eventually(partial(becomes, world), UP_S)
+
+
+def red_up(world: World) -> None:
+    up(world, "red")
 
 
 def test_a_killed_charon_of_the_gateway_recovers(world: World) -> None:
