@@ -175,12 +175,13 @@ def test_bird_conf_with_everything() -> None:
         pb.BgpPolicy(action="deny", match_communities=["1:65536"]),
         pb.BgpPolicy(action="deny", match_communities=["1:1), (2,2"]),
         pb.BgpPolicy(action="deny", match_next_hops=["10.0.0.1 ]; accept"]),
+        pb.BgpPolicy(action="deny", match_next_hops=["fe80::1%x ]; accept"]),
         pb.BgpPolicy(action="modify", set_next_hop="nowhere"),
     ],
 )
 def test_what_bird_would_not_understand_is_refused(policy: pb.BgpPolicy) -> None:
     peer = pb.BgpPeer(address="192.168.50.1", asn=1, inbound=[policy])
-    with pytest.raises(ValueError, match=r"host bits|policy|community|digits|octets"):
+    with pytest.raises(ValueError, match=r"host bits|policy|community|address|scope"):
         render(replace(CONFIG, peers=(peer,)))
 
 
