@@ -20,7 +20,7 @@ from gwnode.kernel import WantedRoute, ensure_addresses, ensure_link, ensure_pai
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.nft import replace_table
 from gwnode.settings import Settings
-from lab.southbound.identity import port_alias
+from lab.southbound.identity import compartment_port, port_alias
 
 VM_SIDE = "hnv0"
 SYSCTLS: Mapping[str, str] = {
@@ -60,7 +60,7 @@ def ensure(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network
     """
     space = namespace(settings, tenant.name)
     is_new = space.ensure()
-    alias = port_alias(settings.lab, f"compartment/{tenant.rdid}")
+    alias = port_alias(settings.lab, compartment_port(tenant.rdid))
     with IPRoute() as kernel, space.path.open() as handle:
         ensure_pair(kernel, handle.fileno(), tenant.vport, alias, VM_SIDE)
     space.run(lambda: _ensure_inside(settings, tenant, protected))

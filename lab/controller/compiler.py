@@ -29,6 +29,7 @@ from lab.controller.models_policy import ANY, PROTOCOLS, AccessControlList, AclR
 from lab.controller.prefixes import inside
 from lab.controller.shapes import Resource
 from lab.southbound import southbound_pb2 as pb
+from lab.southbound.identity import compartment_port
 from lab.southbound.keys import GoalState, record
 
 DEFAULT_ROUTES = {4: "0.0.0.0/0", 6: "::/0"}
@@ -128,8 +129,8 @@ def compartment_endpoints(frame: Frame) -> dict[str, Endpoint | None]:
     place, router = frame.compartment, frame.router
     ipv6 = place.ipv6 if place else None
     return {
-        f"{kind}/{frame.rdid}": Endpoint(
-            interface_id=f"{kind}/{frame.rdid}",
+        (name := compartment_port(frame.rdid, ipv6=kind == COMPARTMENT_IPV6)): Endpoint(
+            interface_id=name,
             node=place.node,
             vsid=at.vsid,
             address=at.address,

@@ -79,11 +79,11 @@ def test_a_compartment_gets_an_address_in_its_ipv6_subnet(center: Datacenter) ->
     assert (7003, "fd00:2::2", told.ipv6.mac) in places
     node = next(n for n in ("gw01", "gw02") if center.records(n, "compartment"))
     ports = {p.interface_id: (p.vsid, p.customer_address) for p in center.records(node, "port")}
-    assert ports[f"compartment-ipv6/{RDID}"] == (7003, "fd00:2::2")
+    assert ports[f"compartment/{RDID}/ipv6"] == (7003, "fd00:2::2")
     # Gone again with the subnet.
     center.put(BLUE, gateway(subnets=("gw",), IPv6Routing="Disabled"))
     assert not compartment(center).HasField("ipv6")
-    assert f"compartment-ipv6/{RDID}" not in {p.interface_id for p in center.records(node, "port")}
+    assert f"compartment/{RDID}/ipv6" not in {p.interface_id for p in center.records(node, "port")}
 
 
 def test_disabled_is_the_default_and_offers_nothing(center: Datacenter) -> None:
