@@ -180,6 +180,12 @@ def _tenant(key: str, item: pb.Compartment, transits: Mapping[str, Transit], ips
             problems += error.problems
         except ValueError as error:
             problems.append(Problem(MALFORMED, f"connection {connection.name}: {error}", place=key))
+    problems += [
+        Problem(MALFORMED, f"connection {name}: {way.prefix} is IPv6, and {item.tenant} has none", place=key)
+        for name, connection in connections.items()
+        for way in connection.ways
+        if way.prefix.version == 6 and not (item.HasField("ipv6") and connection.carries_ipv6)
+    ]
     devices = [item.device for item in connections.values()]
     if len(item.connections) != len(set(devices)) and not problems:
         message = f"two connections of {item.tenant} would have one name: {', '.join(sorted(devices))}"
