@@ -30,6 +30,7 @@ ROUTE_PROTOCOL = 201
 MAIN_TABLE = 254
 _SCOPE_LINK = 253
 _IFF_UP, _IFF_NOARP = 0x1, 0x80
+_IFA_F_NODAD = 0x2
 _HAS_IPV6 = Path("/proc/net/if_inet6")
 
 
@@ -105,7 +106,9 @@ def ensure_addresses(kernel: IPRoute, name: str, wanted: Collection[IPv4Interfac
     for wrong in there - set(wanted):
         kernel.addr("del", index=index, address=str(wrong.ip), prefixlen=wrong.network.prefixlen)
     for address in set(wanted) - there:
-        kernel.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+        values = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
+        # A route from it can be made at once: the kernel would detect duplicates in its own time.
+        kernel.addr("add", index=index, **values, **({"flags": _IFA_F_NODAD} if address.version == 6 else {}))
 
 
 def _is_kernels(address: IPv4Interface | IPv6Interface) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from gwnode.bgp.routes import Route, routes
 from gwnode.netns import Namespace
 from lab.datapath.devices import find_devices
 from lab.datapath.front_end import GRE_OVERHEAD, ConnectionLeg, FrontEnd, GreLeg, VlanLeg
+from lab.model.edge import EdgeConfig, Ipv6End
 from lab.southbound import southbound_pb2 as pb
 
 from .gateway_world import RDIDS, VIP, World
@@ -178,21 +180,44 @@ class Ipv6World(World):
             ways = [("10.0.2.2/32", "dev", "wan0"), (f"{COMPARTMENT}/128", "dev", "wan0")]
         else:
             self.address(name, "wan0", "10.61.0.50/24", "fd61::50/64")
-            ways = [("10.0.2.2/32", "via", "10.61.0.2"), (f"{COMPARTMENT}/128", "via", "fd61::2")]
+            ways = []
         for prefix, *way in ways:
             source = router(site) if ":" in prefix else f"192.168.{number}.1"
             self.run(name, "ip", "route", "add", prefix, *way, "src", source)
 
     def start_routers(self) -> None:
-        """BIRD of every site."""
+        """A BIRD for every site behind a tunnel; the lab's own edge, with ExaBGP, for those in a VLAN."""
         for tenant in TENANTS:
-            for site in LANS:
+            self._start_edge(f"{tenant}-dc")
+            for site in ("gre",):
                 name = f"{tenant}-{site}"
                 config = self.folder / f"{name}.conf"
                 config.write_text(bird(site))
                 self.start(
                     name, name, "bird", "-f", "-c", str(config), "-s", str(self.folder / f"{name}.ctl")
                 )
+
+    def _start_edge(self, name: str) -> None:
+        number = LANS["dc"]
+        config = EdgeConfig(
+            name=name,
+            lan_prefix=f"192.168.{number}.0/24",
+            lan_router=f"192.168.{number}.1",
+            wan_address="10.61.0.50",
+            gateway="10.61.0.2",
+            gre_key=None,
+            local_asn=64500 + number,
+            peer_asn=64512,
+            compartment_address="10.0.2.2",
+            router_id=f"192.168.{number}.1",
+            hold_time_s=HOLD_TIME_S,
+            ipv6=Ipv6End(lan("dc"), router("dc"), COMPARTMENT, "fd61::2"),
+        )
+        path = self.folder / f"{name}.json"
+        path.write_text(config.to_json())
+        for program in ("run", "exabgp"):
+            words = ("-m", "lab.edge", "--config", str(path), "--state", str(self.folder / name), program)
+            self.start(f"{name}-{program}", name, sys.executable, *words)
 
     def at(self, tenant: str, site: str) -> dict[str, Route]:
         """What a site has learned, by prefix."""
@@ -205,9 +230,8 @@ class Ipv6World(World):
 
     def close(self) -> None:
         """End every process of ours and every namespace."""
-        for name in [f"{tenant}-{site}" for tenant in TENANTS for site in LANS]:
-            if name in self.processes:
-                self.end(name)
+        for name in [name for name in self.processes if name not in ("gateway", "agent")]:
+            self.end(name)
         if self.far is not None:
             self.far.close()
         shutil.rmtree(f"{self.pins}-far", ignore_errors=True)
