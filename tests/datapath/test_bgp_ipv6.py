@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from gwnode.bgp.show import shown
 from lab.southbound import southbound_pb2 as pb
 from lab.testing.eventually import eventually
 
+from .bgp_speaker import IPV4_AND_IPV6, reach6, speaking, update, update6
 from .bgp_world import NEIGHBOUR6, ROUTER6, BgpWorld, Offer, Site, bgp_world
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("bird"), reason="needs root and BIRD")
@@ -251,3 +253,59 @@ def test_an_ipv6_prefix_that_flaps_is_damped(build: Build) -> None:
     eventually(damped, SOON_S)
     assert world.session(site).status is Connectivity.CONNECTED
     assert world.session(site).last_error == f"damped, because they flap: {LAN6}"
+
+
+GOOD = reach6("fd09:1::2", "fd50::/64")
+BROKEN = {
+    "next hop of 4 octets": GOOD[:3] + bytes((4,)) + GOOD[4:8] + GOOD[20:],
+    "next hop beyond the end": GOOD[:3] + bytes((200,)) + GOOD[4:],
+    "prefix of 200 bits": GOOD[:21] + bytes((200,)) + bytes(25),
+    "prefix that is cut off": GOOD[:-3],
+    "an IP version that nobody knows": reach6("fd09:1::2", "fd50::/64", afi=77),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_malformed_ipv6_route_does_no_harm(build: Build, what: str) -> None:
+    """RFC 4760 §7: whatever becomes of that session, the router and its other peers go on."""
+    honest, rogue = six(2, Offer("fd52::/64")), Site(1, 64521)
+    world = build(honest)
+    world.build_site(rogue)
+    peer = rogue.peer()
+    peer.passive = True
+    world.start_router(honest.peer(), peer, wanted=with_ipv6())
+    taken(world, {"fd52::/64"}, honest)
+    since = world.session(honest).since_unix_s
+    with speaking(world.path(rogue.name), rogue.address) as speaker:
+        speaker.establish(rogue.asn, rogue.address, IPV4_AND_IPV6)
+        good = reach6("fd09:1::2", "fd51::/64")
+        speaker.say(update6(rogue.asn, good))
+        taken(world, {"fd51::/64", "fd52::/64"}, honest, rogue)
+        speaker.say(update6(rogue.asn, BROKEN[what]), update6(rogue.asn, reach6("fd09:1::2", "fd53::/64")))
+
+        def digested() -> None:
+            """It is over with the session, or it goes on without what was broken."""
+            found = set(world.offered_by(rogue))
+            assert found in (set(), {"fd51::/64", "fd53::/64"}), found
+
+        eventually(digested, SOON_S)
+    assert set(world.offered_by(honest)) == {"fd52::/64"}
+    assert world.session(honest).since_unix_s == since
+
+
+def test_a_route_of_ipv6_that_was_not_agreed_on_is_not_taken(build: Build) -> None:
+    rogue = Site(1, 64521)
+    world = build()
+    world.build_site(rogue)
+    peer = rogue.peer()
+    peer.passive = True
+    world.start_router(peer)
+    eventually(lambda: world.session(rogue), SOON_S)
+    with speaking(world.path(rogue.name), rogue.address) as speaker:
+        speaker.establish(rogue.asn, rogue.address, IPV4_AND_IPV6)
+        speaker.say(
+            update6(rogue.asn, GOOD), update(rogue.asn, rogue.address, [IPv4Network("192.168.50.0/24")])
+        )
+        taken(world, {"192.168.50.0/24"}, rogue)
+    assert LAN6 not in world.kernel_routes()
