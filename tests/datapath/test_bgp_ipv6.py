@@ -129,7 +129,16 @@ def test_a_peer_that_speaks_ipv4_alone_is_served(build: Build) -> None:
 def test_what_no_site_may_offer_of_ipv6(build: Build) -> None:
     bad = (
         *(VMS6, "fd00:1:0:0:8000::/65", "fd00:2::/112"),
-        *("fe80::/64", "ff05::/16", "::1/128", "::ffff:10.0.0.0/104", "8000::/1", "2000::/3", "::/0"),
+        *(
+            "100::/80",
+            "fe80::/64",
+            "ff05::/16",
+            "::1/128",
+            "::ffff:10.0.0.0/104",
+            "8000::/1",
+            "2000::/3",
+            "::/0",
+        ),
     )
     site = six(1, *(Offer(prefix) for prefix in (*bad, LAN6)))
     world = build(site)
