@@ -32,6 +32,9 @@ UP_S = 30.0
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ipv6World]:
     with ipv6_world(tmp_path_factory.mktemp("ipv6")) as built:
+        for tenant in TENANTS:
+            for site in LANS:
+                eventually(partial(reached, built, f"vm-{tenant}", machine(site)), UP_S)
         yield built
 
 
@@ -156,8 +159,6 @@ def test_a_site_cannot_send_from_an_address_of_the_vm_network(world: Ipv6World) 
 def test_between_two_sites_only_with_transit(world: Ipv6World) -> None:
     world.run("blue-gre", "ip", "route", "replace", f"{machine('dc')}/128", "dev", "wan0", "src", "fd60::10")
     world.run("blue-dc", "ip", "route", "replace", f"{machine('gre')}/128", "via", "fd61::2")
-    for site in LANS:
-        eventually(partial(reached, world, "vm-blue", machine(site)), UP_S)
     assert not world.pings("blue-gre", machine("dc"))
     transit = compartment("blue")
     transit.bgp.transit_routing = True
