@@ -285,6 +285,8 @@ def _addresses(at: Path, connection: NetworkConnection) -> Iterator[Complaint]:
 
 def _is_hosts(address: IPv4Address | IPv6Address, network: Network) -> bool:
     """Whether an address of a network can be a host's (RFC 3021: of a /31 both can; RFC 6164: of a /127)."""
+    if address.version == 6 and (address.is_link_local or address.is_multicast or address.is_loopback):
+        return False
     if network.prefixlen >= network.max_prefixlen - 1:
         return True
     # The first address of an IPv6 network is its routers' anycast address (RFC 4291 section 2.6.1).

@@ -177,6 +177,17 @@ SIX = {"destinationPrefix": "fd60::/64"}
             ),
             "no host's address",
         ),
+        (
+            gateway(
+                l3(
+                    ipAddresses=[
+                        {"ipAddress": "10.127.134.55", "prefixLength": 25},
+                        {"ipAddress": "fe80::2", "prefixLength": 64},
+                    ]
+                )
+            ),
+            "no host's address",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(center: Datacenter, body: Json, why: str) -> None:
