@@ -27,6 +27,8 @@ def prepare() -> None:
     """
     if not ROOT.is_dir():
         return
+    # A node may have switched it off for all that is on it, and a namespace may have taken that over.
+    set_sysctl("net/ipv6/conf/all/disable_ipv6", "0")
     set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")
     for scope in ("all", "default"):
         for key in ("accept_ra", "accept_redirects", "autoconf"):

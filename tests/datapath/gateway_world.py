@@ -115,14 +115,16 @@ class World:
         return self.run(name, "ping", "-c1", "-W1", *options, target, check=False).returncode == 0
 
     @contextmanager
-    def undisturbed(self, tenant: str, interval_s: float = 0.02) -> Iterator[None]:
+    def undisturbed(
+        self, tenant: str, interval_s: float = 0.02, target: str = "192.168.50.10"
+    ) -> Iterator[None]:
         """Traffic from a tenant's VM to its site, of which no packet may be lost meanwhile.
 
         Raises:
             AssertionError: some were.
         """
         pinging = subprocess.Popen(
-            self.command(f"vm-{tenant}", "ping", "-q", "-i", str(interval_s), "192.168.50.10"),
+            self.command(f"vm-{tenant}", "ping", "-q", "-i", str(interval_s), target),
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -172,6 +173,19 @@ def test_much_goes_by_tcp(world: Ipv6World) -> None:
     sink = Namespace(world.path("red-gre")).run(Sink)
     Namespace(world.path("vm-red")).run(lambda: blast(machine("gre"), sink.port, 1 << 20))
     assert sink.join() == 1 << 20
+
+
+def test_an_agent_that_starts_again_disturbs_no_packet(world: Ipv6World) -> None:
+    eventually(lambda: reached(world, "vm-red", machine("dc")), UP_S)
+    with world.undisturbed("red", target=machine("dc")):
+        world.end("agent", signal.SIGKILL)
+        (world.folder / "gateway" / "answer").unlink()
+        world.start_agent()
+
+        def applied() -> None:
+            assert world.answer()["error"] == ""
+
+        eventually(applied, UP_S)
 
 
 def test_without_ipv6_there_is_none_of_it(world: Ipv6World) -> None:
