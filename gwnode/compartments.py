@@ -7,22 +7,23 @@ disturbs no packet.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import quote, unquote
 
 from pyroute2 import IPRoute
 
-from gwnode import nat, nat_sessions, shaping
+from gwnode import ipv6, nat, nat_sessions, shaping
 from gwnode.connections.wanted import Connection, NatEnd
-from gwnode.desired import Tenant, vport_name
+from gwnode.desired import Tenant, ipv6_vport_name, vport_name
 from gwnode.filter import compartment_ruleset, rates_of
+from gwnode.filter_ipv6 import ipv6_ruleset
 from gwnode.kernel import WantedRoute, ensure_addresses, ensure_link, ensure_pair, ensure_routes, remove_links
 from gwnode.netns import Namespace, set_sysctl
 from gwnode.nft import replace_table
 from gwnode.settings import Settings
-from lab.southbound.identity import port_alias
+from gwnode.shaping import VM_SIDE, VM_SIDE_IPV6
+from lab.southbound.identity import compartment_port, port_alias
 
-VM_SIDE = "hnv0"
 SYSCTLS: Mapping[str, str] = {
     "net/ipv4/ip_forward": "1",
     # Tenants' networks are asymmetric by nature (a route may arrive before its twin).
@@ -60,9 +61,15 @@ def ensure(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network
     """
     space = namespace(settings, tenant.name)
     is_new = space.ensure()
-    alias = port_alias(settings.lab, f"compartment/{tenant.rdid}")
+    alias = port_alias(settings.lab, compartment_port(tenant.rdid))
     with IPRoute() as kernel, space.path.open() as handle:
         ensure_pair(kernel, handle.fileno(), tenant.vport, alias, VM_SIDE)
+        if tenant.ipv6:
+            ipv6_alias = port_alias(settings.lab, compartment_port(tenant.rdid, ipv6=True))
+            ensure_pair(kernel, handle.fileno(), tenant.ipv6_vport, ipv6_alias, VM_SIDE_IPV6)
+            ipv6.switch(tenant.ipv6_vport, on=False)
+        else:
+            remove_links(kernel, [tenant.ipv6_vport])
     space.run(lambda: _ensure_inside(settings, tenant, protected))
     if not is_new:
         space.run(lambda: nat_sessions.end_stale_sessions(_nat_of(tenant)))
@@ -76,24 +83,39 @@ def _nat_of(tenant: Tenant) -> nat.Nat | None:
 def _ensure_inside(settings: Settings, tenant: Tenant, protected: Collection[IPv4Network]) -> None:
     for name, value in {**SYSCTLS, **(nat.SYSCTLS if _nat_of(tenant) else {})}.items():
         set_sysctl(name, value)
+    ipv6.prepare()
     with IPRoute() as kernel:
         ensure_link(kernel, "lo")
         ensure_link(kernel, VM_SIDE, address=tenant.mac)
         ensure_addresses(kernel, VM_SIDE, [tenant.address])
         for key in ("rp_filter", "send_redirects"):
             set_sysctl(f"net/ipv4/conf/{VM_SIDE}/{key}", "0")
-        ensure_routes(kernel, fixed_routes(tenant), {VM_SIDE})
-    replace_table(compartment_ruleset(tenant, settings.tunnel_mtu, protected))
+        ipv6.switch(VM_SIDE, on=False)
+        devices = {VM_SIDE}
+        if tenant.ipv6:
+            ensure_link(kernel, VM_SIDE_IPV6, address=tenant.ipv6.mac)
+            ipv6.switch(VM_SIDE_IPV6, on=True)
+            ensure_addresses(kernel, VM_SIDE_IPV6, [tenant.ipv6.address])
+            devices.add(VM_SIDE_IPV6)
+        ensure_routes(kernel, fixed_routes(tenant), devices)
+    replace_table(
+        compartment_ruleset(tenant, settings.tunnel_mtu, protected), ipv6_ruleset(tenant, settings.tunnel_mtu)
+    )
 
 
 def fixed_routes(tenant: Tenant) -> list[WantedRoute]:
     """To the VM subnets, through the distributed router. All else comes with connections."""
     own = tenant.address.network
-    return [
+    routes = [
         WantedRoute(prefix, VM_SIDE, tenant.router, tenant.address.ip)
         for prefix in tenant.vm_prefixes
         if prefix != own
     ]
+    if side := tenant.ipv6:
+        routes += [
+            WantedRoute(prefix, VM_SIDE_IPV6, side.router, side.address.ip) for prefix in side.vm_prefixes
+        ]
+    return routes
 
 
 def ensure_connection_routes(settings: Settings, tenant: Tenant, connected: Mapping[str, bool]) -> bool:
@@ -130,7 +152,7 @@ def _ensure_routes_inside(tenant: Tenant, connected: Mapping[str, bool]) -> bool
 
 def chosen(routes: Iterable[WantedRoute]) -> list[WantedRoute]:
     """Of those that have prefix and metric in common, always the same: the kernel has room for one. Pure."""
-    found: dict[tuple[IPv4Network, int], WantedRoute] = {}
+    found: dict[tuple[IPv4Network | IPv6Network, int], WantedRoute] = {}
     for route in sorted(routes, key=lambda route: route.device):
         found.setdefault((route.prefix, route.metric), route)
     return list(found.values())
@@ -138,8 +160,11 @@ def chosen(routes: Iterable[WantedRoute]) -> list[WantedRoute]:
 
 def routes_of(tenant: Tenant, connection: Connection) -> list[WantedRoute]:
     """The static routes of a connection. The compartment goes by its address in the VM network."""
+    sources: dict[int, IPv4Address | IPv6Address] = {4: tenant.address.ip}
+    if tenant.ipv6:
+        sources[6] = tenant.ipv6.address.ip
     return [
-        WantedRoute(way.prefix, connection.device, way.next_hop, tenant.address.ip, way.metric)
+        WantedRoute(way.prefix, connection.device, way.next_hop, sources[way.prefix.version], way.metric)
         for way in connection.ways
     ]
 
@@ -162,5 +187,5 @@ def remove(settings: Settings, tenants: Iterable[str]) -> None:
     """Take away compartments; what is gone already is no error."""
     with IPRoute() as kernel:
         for tenant in tenants:
-            remove_links(kernel, [vport_name(tenant)])
+            remove_links(kernel, [vport_name(tenant), ipv6_vport_name(tenant)])
             namespace(settings, tenant).remove()

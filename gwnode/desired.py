@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 from gwnode.connections.wanted import (
     Connection,
@@ -29,6 +29,28 @@ MALFORMED = "HNV-GW-006"
 
 
 @dataclass(frozen=True, slots=True)
+class Ipv6Side:
+    """A compartment's interface in an IPv6 subnet of the VM network.
+
+    Attributes:
+        address: the compartment's CA there, with its prefix.
+        mac: of that interface.
+        router: distributed router of that subnet.
+        vm_prefixes: reached through it.
+    """
+
+    address: IPv6Interface
+    mac: str
+    router: IPv6Address
+    vm_prefixes: tuple[IPv6Network, ...]
+
+    @property
+    def inside(self) -> list[IPv6Network]:
+        """All of the VM network that is IPv6."""
+        return sorted({*self.vm_prefixes, self.address.network})
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """Everything of one tenant that shall stand on this gateway.
 
@@ -43,6 +65,7 @@ class Tenant:
         vip: the public address; None: the pool has none, as no connection of its needs one.
         connections: by name.
         bgp: as in the record; None: no BGP router.
+        ipv6: None: the compartment is IPv4 alone.
     """
 
     name: str
@@ -55,11 +78,17 @@ class Tenant:
     vip: IPv4Address | None
     connections: Mapping[str, Connection]
     bgp: pb.BgpRouter | None
+    ipv6: Ipv6Side | None = None
 
     @property
     def vport(self) -> str:
         """Interface in the default compartment: port of the virtual switch."""
         return vport_name(self.name)
+
+    @property
+    def ipv6_vport(self) -> str:
+        """The same for the IPv6 subnet."""
+        return ipv6_vport_name(self.name)
 
     @property
     def dial_in_pools(self) -> tuple[IPv4Network, ...]:
@@ -81,6 +110,11 @@ class Tenant:
 def vport_name(tenant: str) -> str:
     """The port of a tenant's compartment."""
     return interface_name("v-", tenant)
+
+
+def ipv6_vport_name(tenant: str) -> str:
+    """The port of a tenant's compartment in an IPv6 subnet."""
+    return interface_name("v6-", tenant)
 
 
 def tenants(
@@ -146,6 +180,12 @@ def _tenant(key: str, item: pb.Compartment, transits: Mapping[str, Transit], ips
             problems += error.problems
         except ValueError as error:
             problems.append(Problem(MALFORMED, f"connection {connection.name}: {error}", place=key))
+    problems += [
+        Problem(MALFORMED, f"connection {name}: {way.prefix} is IPv6, and {item.tenant} has none", place=key)
+        for name, connection in connections.items()
+        for way in connection.ways
+        if way.prefix.version == 6 and not (item.HasField("ipv6") and connection.carries_ipv6)
+    ]
     devices = [item.device for item in connections.values()]
     if len(item.connections) != len(set(devices)) and not problems:
         message = f"two connections of {item.tenant} would have one name: {', '.join(sorted(devices))}"
@@ -163,6 +203,16 @@ def _tenant(key: str, item: pb.Compartment, transits: Mapping[str, Transit], ips
         vip=IPv4Address(item.vip) if item.vip else None,
         connections=connections,
         bgp=item.bgp if item.HasField("bgp") else None,
+        ipv6=_ipv6_side(item.ipv6) if item.HasField("ipv6") else None,
+    )
+
+
+def _ipv6_side(item: pb.CompartmentIpv6) -> Ipv6Side:
+    return Ipv6Side(
+        address=IPv6Interface(f"{item.customer_address}/{item.prefix_length}"),
+        mac=item.mac,
+        router=IPv6Address(item.router_address),
+        vm_prefixes=tuple(IPv6Network(prefix) for prefix in item.vm_prefixes),
     )
 
 

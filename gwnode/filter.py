@@ -79,7 +79,7 @@ def compartment_ruleset(
         *(item for nat in nats for item in forward_rules(nat)),
         chain("clamp", "filter", "forward", MANGLE),
         *(
-            rule("clamp", match(meta(side), item.device), *_clamp(mtu - TCP_HEADERS))
+            rule("clamp", match(meta(side), item.device), *clamp(mtu - TCP_HEADERS))
             for item in private
             if (mtu := mtu_of(item, tunnel_mtu)) < MTU
             for side in ("oifname", "iifname")
@@ -123,7 +123,7 @@ def rates_of(tenant: Tenant) -> list[Rate]:
     ]
 
 
-def _clamp(largest: int) -> list[Json]:
+def clamp(largest: int) -> list[Json]:
     """Lower the MSS that a SYN offers, if it is larger (bytes)."""
     size: Json = {"tcp option": {"name": "maxseg", "field": "size"}}
     return [

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from socket import AF_INET
+from dataclasses import dataclass, replace
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
+from pathlib import Path
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -19,6 +30,8 @@ ROUTE_PROTOCOL = 201
 MAIN_TABLE = 254
 _SCOPE_LINK = 253
 _IFF_UP, _IFF_NOARP = 0x1, 0x80
+_IFA_F_NODAD = 0x2
+_HAS_IPV6 = Path("/proc/net/if_inet6")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +46,16 @@ class WantedRoute:
         metric: of the routes to one prefix the lowest wins.
     """
 
-    prefix: IPv4Network
+    prefix: IPv4Network | IPv6Network
     device: str
-    via: IPv4Address | None = None
-    source: IPv4Address | None = None
+    via: IPv4Address | IPv6Address | None = None
+    source: IPv4Address | IPv6Address | None = None
     metric: int = 0
+
+    @property
+    def priority(self) -> int:
+        """As the kernel has it: of IPv6, 0 would be taken for 1024, behind what BGP has learned."""
+        return max(self.metric, 1) if self.prefix.version == 6 else self.metric
 
 
 def ensure_pair(kernel: IPRoute, namespace_fd: int, outer: str, alias: str, inner: str) -> None:
@@ -78,17 +96,24 @@ def ensure_link(kernel: IPRoute, name: str, *, no_arp: bool = False, **wanted: A
     return int(link["index"])
 
 
-def ensure_addresses(kernel: IPRoute, name: str, wanted: Collection[IPv4Interface]) -> None:
-    """Exactly these addresses on an interface."""
+def ensure_addresses(kernel: IPRoute, name: str, wanted: Collection[IPv4Interface | IPv6Interface]) -> None:
+    """Exactly these addresses on an interface, besides those that it has for its link."""
     (index,) = kernel.link_lookup(ifname=name)
-    there = {
-        IPv4Interface(f"{item.get('address')}/{item['prefixlen']}")
-        for item in kernel.get_addr(index=index, family=AF_INET)
-    }
+    found = (
+        ip_interface(f"{item.get('address')}/{item['prefixlen']}") for item in kernel.get_addr(index=index)
+    )
+    there = {address for address in found if address.version == 4 or not _is_kernels(address)}
     for wrong in there - set(wanted):
         kernel.addr("del", index=index, address=str(wrong.ip), prefixlen=wrong.network.prefixlen)
     for address in set(wanted) - there:
-        kernel.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+        values = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
+        # A route from it can be made at once: the kernel would detect duplicates in its own time.
+        kernel.addr("add", index=index, **values, **({"flags": _IFA_F_NODAD} if address.version == 6 else {}))
+
+
+def _is_kernels(address: IPv4Interface | IPv6Interface) -> bool:
+    """Whether the kernel has made it: of a link, or the loopback."""
+    return address.is_link_local or address.is_loopback
 
 
 def remove_links(kernel: IPRoute, names: Iterable[str]) -> None:
@@ -112,20 +137,22 @@ def ensure_routes(
     indexes = {kernel.link_lookup(ifname=device)[0]: device for device in devices}
     names = {device: index for index, device in indexes.items()}
     there: set[WantedRoute] = set()
-    for route in kernel.get_routes(family=AF_INET, table=table, proto=ROUTE_PROTOCOL):
+    for route in (route for family in _families() for route in _our_routes(kernel, family, table)):
         if route.get("oif") in indexes:
             via, source = route.get("gateway"), route.get("prefsrc")
+            everything = "0.0.0.0" if route["family"] == AF_INET else "::"
             there.add(
                 WantedRoute(
-                    IPv4Network(f"{route.get('dst') or '0.0.0.0'}/{route['dst_len']}"),
+                    ip_network(f"{route.get('dst') or everything}/{route['dst_len']}"),
                     indexes[route.get("oif")],
-                    IPv4Address(via) if via else None,
-                    IPv4Address(source) if source else None,
+                    ip_address(via) if via else None,
+                    ip_address(source) if source else None,
                     route.get("priority") or 0,
                 )
             )
-    changes = [("del", item) for item in there - set(wanted)]
-    changes += [("replace", item) for item in set(wanted) - there]
+    shall = {replace(item, metric=item.priority) for item in wanted}
+    changes = [("del", item) for item in there - shall]
+    changes += [("replace", item) for item in shall - there]
     refused: list[NetlinkError] = []
     for what, item in changes:
         try:
@@ -135,6 +162,16 @@ def ensure_routes(
             refused.append(error)
     if refused:
         raise refused[0]
+
+
+def _families() -> tuple[int, ...]:
+    """What the thread's namespace speaks."""
+    return (AF_INET, AF_INET6) if _HAS_IPV6.exists() else (AF_INET,)
+
+
+def _our_routes(kernel: IPRoute, family: int, table: int) -> Iterable[Any]:
+    found: Iterable[Any] = kernel.get_routes(family=family, table=table, proto=ROUTE_PROTOCOL)
+    return found
 
 
 def _route(item: WantedRoute, indexes: Mapping[str, int]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from gwnode.netns import run_tool
 Json = dict[str, Any]
 
 TABLE = "hnvlab"
-FAMILY = "ip"
+FAMILY, FAMILY_IPV6 = "ip", "ip6"
 
 
 def chain(name: str, kind: str, hook: str, priority: int, policy: str = "accept") -> Json:
@@ -29,10 +29,10 @@ def named_set(name: str, types: Sequence[str], elements: Iterable[Sequence[str]]
     return _add("set", {"name": name, "type": _type(types), **_elements([_key(item) for item in elements])})
 
 
-def prefix_set(name: str, prefixes: Iterable[tuple[str, int]]) -> Json:
-    """A set of IPv4 prefixes; overlapping ones become one."""
+def prefix_set(name: str, prefixes: Iterable[tuple[str, int]], kind: str = "ipv4_addr") -> Json:
+    """A set of prefixes of an IP version; overlapping ones become one."""
     elements = [{"prefix": {"addr": address, "len": length}} for address, length in prefixes]
-    values = {"name": name, "type": "ipv4_addr", "flags": ["interval"], "auto-merge": True}
+    values = {"name": name, "type": kind, "flags": ["interval"], "auto-merge": True}
     return _add("set", {**values, **_elements(elements)})
 
 
@@ -67,23 +67,38 @@ def mapped(key: Json, name: str) -> Json:
     return {"map": {"key": key, "data": f"@{name}"}}
 
 
-def transaction(items: Sequence[Json]) -> str:
-    """The text for `nft -j -f -` that replaces our table with these items: all of them, or nothing.
+def transaction(items: Sequence[Json], ipv6: Sequence[Json] | None = None) -> str:
+    """The text for `nft -j -f -` that replaces our tables with these items: all of them, or nothing.
 
     Adding before deleting makes the deletion good whether or not the table is there.
+
+    Parameters:
+        items: of the table for IPv4.
+        ipv6: of that for IPv6; empty: there is none; None: whatever there is stays.
     """
-    table = {"table": {"family": FAMILY, "name": TABLE}}
-    commands = [{"add": table}, {"delete": table}, {"add": table}, *items]
+    commands = [*_replaced(FAMILY), *items]
+    if ipv6 is not None:
+        commands += [*_replaced(FAMILY_IPV6)[: 3 if ipv6 else 2], *(_of_ipv6(item) for item in ipv6)]
     return json.dumps({"nftables": commands})
 
 
-def replace_table(items: Sequence[Json]) -> None:
-    """Put our table in place in the calling thread's network namespace.
+def _replaced(family: str) -> list[Json]:
+    table = {"table": {"family": family, "name": TABLE}}
+    return [{"add": table}, {"delete": table}, {"add": table}]
+
+
+def _of_ipv6(item: Json) -> Json:
+    ((kind, values),) = item["add"].items()
+    return {"add": {kind: {**values, "family": FAMILY_IPV6}}}
+
+
+def replace_table(items: Sequence[Json], ipv6: Sequence[Json] | None = None) -> None:
+    """Put our tables in place in the calling thread's network namespace; parameters as for `transaction`.
 
     Raises:
         subprocess.CalledProcessError: nft refuses; what stood is left as it was.
     """
-    run_tool(["nft", "-j", "-f", "-"], transaction(items))
+    run_tool(["nft", "-j", "-f", "-"], transaction(items, ipv6))
 
 
 def _add(kind: str, values: Json) -> Json:

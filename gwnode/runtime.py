@@ -169,7 +169,7 @@ class Runtime:
         compartment = compartments.namespace(self._settings, tenant.name)
         linked = isinstance(connection.end, LinkEnd)
         if not linked:
-            legs.ensure(self._settings, tenant.rdid, connection, compartment)
+            legs.ensure(self._settings, tenant.rdid, connection, compartment, ipv6=tenant.ipv6 is not None)
         runtime = self._connections.get(connection.leg)
         if runtime is not None:
             runtime.apply(connection)

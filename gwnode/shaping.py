@@ -28,7 +28,8 @@ from pyroute2 import IPRoute
 from gwnode.nft import Json, chain, field, mapped, match, meta, named_map, rule
 from lab.datapath.fifo import set_queue
 
-VM_SIDE = "hnv0"
+VM_SIDE, VM_SIDE_IPV6 = VM_SIDES = ("hnv0", "hnv6")
+"""By IP version: each port of the virtual switch is of one, and limits inbound by itself."""
 MANGLE = -150
 UNLIMITED_KBPS = 32_000_000
 """What 32 bits of octets a second hold."""
@@ -110,16 +111,20 @@ def minors(names: Iterable[str]) -> dict[str, int]:
     return given
 
 
-def priority_items(rates: Collection[Rate]) -> list[Json]:
+def priority_items(rates: Collection[Rate], vm_side: str = VM_SIDE) -> list[Json]:
     """Maps and chain of the compartment's table that give forwarded packets their class. Pure.
 
     A connection that is not limited has no class, and costs nothing.
+
+    Parameters:
+        rates: of the tenant's connections.
+        vm_side: the device to the VM network, of the table's IP version.
     """
     ordered = sorted(rates, key=lambda rate: rate.connection)
     numbers = minors(rate.connection for rate in ordered)
     outbound = {rate.device: numbers[rate.connection] for rate in ordered if rate.outbound_kbps}
     inbound = {rate.device: numbers[rate.connection] for rate in ordered if rate.inbound_kbps}
-    into_vm_network = match(meta("oifname"), VM_SIDE)
+    into_vm_network = match(meta("oifname"), vm_side)
     return [
         _class_map("rates_out", outbound, _DATA),
         _class_map("rates_in", inbound, _DATA),
@@ -156,10 +161,11 @@ def _set_priority(key: str, name: str) -> Json:
 def classes(rates: Collection[Rate]) -> dict[str, dict[int, int]]:
     """The classes that shall stand: rate in kbit/s by handle, by device. Pure."""
     numbers = minors(rate.connection for rate in rates)
-    wanted: dict[str, dict[int, int]] = {VM_SIDE: {}, **{rate.device: {} for rate in rates}}
+    wanted: dict[str, dict[int, int]] = {name: {} for name in (*VM_SIDES, *(rate.device for rate in rates))}
     for rate in rates:
         handle = _MAJOR | numbers[rate.connection]
-        for device, kbps in ((rate.device, rate.outbound_kbps), (VM_SIDE, rate.inbound_kbps)):
+        inbound = [(side, rate.inbound_kbps) for side in VM_SIDES]
+        for device, kbps in ((rate.device, rate.outbound_kbps), *inbound):
             if kbps:
                 wanted[device][handle] = min(kbps, UNLIMITED_KBPS)
     return wanted
@@ -207,18 +213,35 @@ def counters(kernel: IPRoute, rates: Collection[Rate]) -> dict[str, Counters]:
     """
     numbers = minors(rate.connection for rate in rates)
     standing: dict[str, dict[int, Any]] = {}
-    for device in {VM_SIDE, *(rate.device for rate in rates)}:
+    for device in {*VM_SIDES, *(rate.device for rate in rates)}:
         for index in kernel.link_lookup(ifname=device):
             standing[device] = _standing(kernel, index)
     return {
         rate.connection: Counters(
             *(
-                _passed(standing.get(device, {}), _MAJOR | numbers[rate.connection]) if kbps else None
-                for device, kbps in ((rate.device, rate.outbound_kbps), (VM_SIDE, rate.inbound_kbps))
+                _sum(
+                    _passed(standing.get(device, {}), _MAJOR | numbers[rate.connection]) for device in devices
+                )
+                if kbps
+                else None
+                for devices, kbps in (((rate.device,), rate.outbound_kbps), (VM_SIDES, rate.inbound_kbps))
             )
         )
         for rate in rates
     }
+
+
+def _sum(parts: Iterable[Passed | None]) -> Passed | None:
+    found = [part for part in parts if part is not None]
+    return (
+        Passed(
+            sum(part.octets for part in found),
+            sum(part.packets for part in found),
+            sum(part.drops for part in found),
+        )
+        if found
+        else None
+    )
 
 
 def _is_ours(kernel: IPRoute, index: int) -> bool:

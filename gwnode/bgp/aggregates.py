@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
+from gwnode.bgp.family import Network, inside
 from lab.southbound import southbound_pb2 as pb
 
 
 def standing(
-    wanted: Iterable[pb.BgpAggregate], known: Mapping[IPv4Network, tuple[int, ...]]
-) -> dict[IPv4Network, tuple[int, ...]]:
+    wanted: Iterable[pb.BgpAggregate], known: Mapping[Network, tuple[int, ...]]
+) -> dict[Network, tuple[int, ...]]:
     """The aggregates that are to be offered now, each with the AS numbers that it shows.
 
     With `preserve_as_path`, those are all numbers of its parts, each once: a part's own AS would take it for
@@ -20,10 +21,13 @@ def standing(
         wanted: by the hoster.
         known: paths of the prefixes that can be reached.
     """
-    result: dict[IPv4Network, tuple[int, ...]] = {}
+    result: dict[Network, tuple[int, ...]] = {}
     for aggregate in wanted:
-        prefix = IPv4Network(aggregate.prefix)
-        parts = sorted(part for part in known if part != prefix and part.subnet_of(prefix))
+        prefix = ip_network(aggregate.prefix)
+        parts = sorted(
+            (part for part in known if part != prefix and inside(part, prefix)),
+            key=lambda part: (int(part.network_address), part.prefixlen),
+        )
         if parts:
             numbers = dict.fromkeys(number for part in parts for number in known[part])
             result[prefix] = tuple(numbers) if aggregate.preserve_as_path else ()

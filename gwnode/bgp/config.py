@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from gwnode.bgp.family import FAMILIES, IPV4, IPV6, SHORTEST, Family, Network
 from gwnode.bgp.policies import statements
 from lab.southbound import southbound_pb2 as pb
 
 DEFAULT_HOLD_TIME_S = 180
 """HoldTime of Add-BgpPeer."""
 KEEPALIVES_PER_HOLD_TIME = 3
-MARTIANS = tuple(
-    IPv4Network(prefix) for prefix in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
-)
-"""Prefixes that no router may offer (RFC 6890)."""
-SHORTEST = 8
-"""Nobody is assigned more than a /8; two halves of everything would be a default route by another name."""
-
-
-OFFERED = "offered"
-"""BIRD's name for the protocol of the networks and..."""
-AGGREGATES = "aggregates"
-"""... for that of the aggregates that stand."""
 DAMPED_PREFERENCE = 0
 """What a damped route is marked with: it stays in the table, so that its flaps are still seen, and loses
 against every other."""
@@ -42,6 +31,7 @@ class RouterConfig:
 
     Attributes:
         address: the compartment's CA: source of the sessions, next hop of what is offered.
+        address6: next hop of what is offered of IPv6; None: IPv6 is neither offered nor taken.
         asn: the tenant's AS number.
         router_id: BGP identifier.
         networks: prefixes offered to all peers.
@@ -62,18 +52,28 @@ class RouterConfig:
     address: IPv4Address
     asn: int
     router_id: IPv4Address
-    networks: Sequence[IPv4Network]
-    refused: Sequence[IPv4Network]
+    networks: Sequence[Network]
+    refused: Sequence[Network]
     peers: Sequence[pb.BgpPeer]
     max_prefixes: int
     route_reflector: bool = False
     cluster_id: IPv4Address | None = None
     ecmp: bool = False
     transit: bool = False
-    summarised: Sequence[IPv4Network] = ()
-    aggregates: Mapping[IPv4Network, Sequence[int]] = field(default_factory=dict)
+    summarised: Sequence[Network] = ()
+    aggregates: Mapping[Network, Sequence[int]] = field(default_factory=dict)
     damped: Mapping[str, Collection[str]] = field(default_factory=dict)
     flaps: Path | None = None
+    address6: IPv6Address | None = None
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """What its sessions carry."""
+        return (IPV4, IPV6) if self.address6 else (IPV4,)
+
+    def local(self, family: Family) -> IPv4Address | IPv6Address | None:
+        """The router's own address of a family."""
+        return self.address if family is IPV4 else self.address6
 
     def internal(self) -> list[pb.BgpPeer]:
         """Peers of the tenant's own AS (iBGP)."""
@@ -100,13 +100,6 @@ def render(config: RouterConfig) -> str:
     Raises:
         ValueError: a policy holds what BIRD would not understand.
     """
-    refused = ",\n    ".join(
-        (
-            f"0.0.0.0/0{{1,{SHORTEST - 1}}}",
-            *(f"{prefix}+" for prefix in sorted({*config.refused, *MARTIANS})),
-        )
-    )
-    networks = "".join(f"  route {network} unreachable;\n" for network in config.networks)
     peers = "\n".join(_peer(config, peer) for peer in config.peers)
     return f"""\
 log stderr {{ info, remote, warning, error, auth, fatal, bug }};
@@ -115,18 +108,11 @@ timeformat log iso long ms;
 timeformat protocol iso long;
 graceful restart wait 20;
 
-define REFUSED = [
-    {refused}
-];
-
+{"".join(_refused(config, family) for family in config.families)}
 protocol device {{
 }}
 
-{_kernel(config)}
-protocol static {OFFERED} {{
-  ipv4 {{ preference {OWN_PREFERENCE}; }};
-{networks}}}
-{_aggregates(config)}
+{chr(10).join(_tables(config, family) for family in FAMILIES)}
 template bgp site {{
   local {config.address} as {config.asn};
   multihop;
@@ -151,36 +137,58 @@ def old_flaps(flaps: Path) -> Path:
     return flaps.with_suffix(".old")
 
 
-def _kernel(config: RouterConfig) -> str:
+def _refused(config: RouterConfig, family: Family) -> str:
+    prefixes = family.ordered({*config.refused, *family.martians})
+    lines = (f"{family.default_route}{{1,{SHORTEST - 1}}}", *(f"{prefix}+" for prefix in prefixes))
+    return f"define {family.refused} = [\n    {f',{chr(10)}    '.join(lines)}\n];\n"
+
+
+def _tables(config: RouterConfig, family: Family) -> str:
+    """What there is of a family besides the sessions."""
+    if family not in config.families:
+        return _kernel(family, "none")
+    networks = "".join(f"  route {network} unreachable;\n" for network in family.of(config.networks))
+    chosen = f"""\
+filter {{
+      if proto = "{family.aggregates}" then accept;
+      if source != RTS_BGP || preference = {DAMPED_PREFERENCE} then reject;
+      krt_prefsrc = {config.local(family)};
+      accept;
+    }}"""
+    return f"""\
+{_kernel(family, chosen, f"  merge paths on limit {MULTIPATH_LIMIT};{chr(10)}" if config.ecmp else "")}
+protocol static {family.offered} {{
+  {family.channel} {{ preference {OWN_PREFERENCE}; }};
+{networks}}}
+{_aggregates(config, family)}"""
+
+
+def _kernel(family: Family, exported: str, paths: str = "") -> str:
+    """There for a family that is not carried, too: what BIRD has written to the kernel before goes."""
     return f"""\
 protocol kernel {{
   learn;
   persist;
-{f"  merge paths on limit {MULTIPATH_LIMIT};{chr(10)}" if config.ecmp else ""}\
-  ipv4 {{
+{paths}\
+  {family.channel} {{
     preference {LEARNED_PREFERENCE};
     import all;
-    export filter {{
-      if proto = "{AGGREGATES}" then accept;
-      if source != RTS_BGP || preference = {DAMPED_PREFERENCE} then reject;
-      krt_prefsrc = {config.address};
-      accept;
-    }};
+    export {exported};
   }};
 }}
 """
 
 
-def _aggregates(config: RouterConfig) -> str:
-    if not config.aggregates:
+def _aggregates(config: RouterConfig, family: Family) -> str:
+    aggregates = family.ordered(config.aggregates)
+    if not aggregates:
         return ""
     routes = "".join(
-        f"  route {prefix} unreachable{_path(config.aggregates[prefix])};\n"
-        for prefix in sorted(config.aggregates)
+        f"  route {prefix} unreachable{_path(config.aggregates[prefix])};\n" for prefix in aggregates
     )
     return f"""
-protocol static {AGGREGATES} {{
-  ipv4 {{ preference {OWN_PREFERENCE}; }};
+protocol static {family.aggregates} {{
+  {family.channel} {{ preference {OWN_PREFERENCE}; }};
 {routes}}}
 """
 
@@ -211,21 +219,37 @@ def _peer(config: RouterConfig, peer: pb.BgpPeer) -> str:
             options.append(f"rr cluster id {config.cluster_id};")
     if config.flaps is not None and peer.asn != config.asn:
         options.append("debug { states, routes, filters };")
+    filters = "\n".join(_filters(config, peer, family) for family in config.families)
+    channels = "".join(_channel(config, peer, family) for family in config.families)
+    return f"""\
+{filters}
+protocol bgp {name} from site {{
+{_lines(options)}{channels}}}
+"""
+
+
+def _filters(config: RouterConfig, peer: pb.BgpPeer, family: Family) -> str:
+    name = f"{protocol_name(peer.address)}{family.suffix and '_'}{family.suffix}"
     return f"""\
 filter from_{name} {{
-{_lines(_import(config, peer))}}}
+{_lines(_import(config, peer, family))}}}
 
 filter to_{name} {{
-{_lines(_export(config, peer))}}}
+{_lines(_export(config, peer, family))}}}
+"""
 
-protocol bgp {name} from site {{
-{_lines(options)}  ipv4 {{
-    import table on;
+
+def _channel(config: RouterConfig, peer: pb.BgpPeer, family: Family) -> str:
+    """A session over IPv4 has no address that it could offer as the next hop of IPv6 (RFC 4760 §3)."""
+    name = f"{protocol_name(peer.address)}{family.suffix and '_'}{family.suffix}"
+    next_hop = "" if family is IPV4 else f"    next hop address {config.local(family)};\n"
+    return f"""\
+  {family.channel} {{
+{next_hop}    import table on;
     receive limit {peer.max_prefixes or config.max_prefixes} action block;
     import filter from_{name};
     export filter to_{name};
   }};
-}}
 """
 
 
@@ -233,18 +257,18 @@ def _lines(lines: Sequence[str]) -> str:
     return "".join(f"  {line}\n" for line in lines)
 
 
-def _import(config: RouterConfig, peer: pb.BgpPeer) -> list[str]:
-    lines = ['if net ~ REFUSED then reject "not the site\'s to offer: ", net;']
+def _import(config: RouterConfig, peer: pb.BgpPeer, family: Family) -> list[str]:
+    lines = [f'if net ~ {family.refused} then reject "not the site\'s to offer: ", net;']
     # Said by the filter, not the channel: BIRD looks at its routes again when a filter has changed.
     weight = peer.weight or DEFAULT_WEIGHT
     lines.append(f"preference = {max(LEARNED_PREFERENCE + 1, min(OWN_PREFERENCE - 1, weight))};")
-    if damped := config.damped.get(peer.address):
+    if damped := family.prefixes(config.damped.get(peer.address, ())):
         lines.append(f"if net ~ [ {', '.join(sorted(damped))} ] then preference = {DAMPED_PREFERENCE};")
-    return [*lines, *statements(peer.inbound, inbound=True)]
+    return [*lines, *statements(peer.inbound, family, inbound=True)]
 
 
-def _export(config: RouterConfig, peer: pb.BgpPeer) -> list[str]:
-    own = f'proto = "{OFFERED}" || proto = "{AGGREGATES}"'
+def _export(config: RouterConfig, peer: pb.BgpPeer, family: Family) -> list[str]:
+    own = f'proto = "{family.offered}" || proto = "{family.aggregates}"'
     internal = peer.asn == config.asn
     sources = [protocol_name(item.address) for item in config.internal()]
     from_internal = " || ".join(f'proto = "{name}"' for name in sources)
@@ -255,9 +279,11 @@ def _export(config: RouterConfig, peer: pb.BgpPeer) -> list[str]:
         # Only between external peers would it be transit.
         forwarded = f"({from_internal}) && dest != RTD_UNREACHABLE"
     lines = [f"if ! ({own}{f' || ({forwarded})' if forwarded else ''}) then reject;"]
-    if parts := [f"{net}{{{net.prefixlen + 1},32}}" for net in config.summarised if net.prefixlen < 32]:
-        lines.append(f'if proto != "{AGGREGATES}" && net ~ [ {", ".join(parts)} ] then reject;')
+    bits = family.bits
+    summarised = [net for net in family.of(config.summarised) if net.prefixlen < bits]
+    if parts := [f"{net}{{{net.prefixlen + 1},{bits}}}" for net in summarised]:
+        lines.append(f'if proto != "{family.aggregates}" && net ~ [ {", ".join(parts)} ] then reject;')
     if internal:
         # What comes from outside is reached through this router; a reflector changes nothing (RFC 4456 §10).
-        lines.append(f"if ! ({from_internal}) then bgp_next_hop = {config.address};")
-    return [*lines, *statements(peer.outbound, inbound=False)]
+        lines.append(f"if ! ({from_internal}) then bgp_next_hop = {config.local(family)};")
+    return [*lines, *statements(peer.outbound, family, inbound=False)]

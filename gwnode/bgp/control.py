@@ -108,9 +108,14 @@ def hear_again(path: Path, session: Session) -> None:
         OSError: it does not answer.
     """
     with Bird(path) as bird:
-        said = bird.command(f"show route import table {session.protocol}.ipv4 count")
+        said = [
+            line
+            for channel in session.blocked
+            for line in bird.command(f"show route import table {session.protocol}.{channel} count")
+        ]
         counts = [int(line.split()[0]) for line in said if line[:1].isdigit()]
-        if counts and counts[0] < session.limit:
+        # The session is one for all channels: it would be blocked again by the other one.
+        if counts and max(counts) < session.limit:
             log.info("%s keeps within its limit again: a new session", session.protocol)
             bird.command(f"restart {session.protocol}")
 

@@ -3,22 +3,24 @@
 A policy's criteria are one conjunction (MS-RRASM §2.2.1.2.261: "grouped in logical AND"), any value of each;
 the first policy of a list that matches a route decides. What no policy matches passes, unless the list allows
 something: then the list says what passes, and the rest is ignored (MS-RRASM §2.2.1.2.260, bDeny 0).
+
+One list is for both IP versions. A criterion whose values are all of the other version matches no route, and
+a next hop of the other version is not set.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, ip_network
 
+from gwnode.bgp.family import Family
 from lab.southbound import southbound_pb2 as pb
 
 ALLOW, DENY, MODIFY = "allow", "deny", "modify"
-DEFAULT_ROUTE = "0.0.0.0/0"
 HALF = 0xFFFF
 
 
-def statements(policies: Sequence[pb.BgpPolicy], *, inbound: bool) -> list[str]:
+def statements(policies: Sequence[pb.BgpPolicy], family: Family, *, inbound: bool) -> list[str]:
     """The body of a filter, down to its last word.
 
     A default route is refused, whether a site may be the tenant's way to everything is the hoster's decision:
@@ -26,6 +28,7 @@ def statements(policies: Sequence[pb.BgpPolicy], *, inbound: bool) -> list[str]:
 
     Parameters:
         policies: in their order.
+        family: of the routes that the filter sees.
         inbound: whether the filter is for what a peer offers; else for what it is offered.
 
     Raises:
@@ -33,48 +36,50 @@ def statements(policies: Sequence[pb.BgpPolicy], *, inbound: bool) -> list[str]:
     """
     lines: list[str] = []
     for policy in policies:
-        condition = _condition(policy, inbound=inbound)
+        condition = _condition(policy, family, inbound=inbound)
         if condition is not None:
             end = "reject" if policy.action == DENY else "accept"
-            body = " ".join([*(_changes(policy, inbound=inbound)), f"{end};"])
+            body = " ".join([*(_changes(policy, family, inbound=inbound)), f"{end};"])
             lines.append(f"if {condition} then {{ {body} }}" if condition else body)
     if inbound:
-        lines.append(f'if net = {DEFAULT_ROUTE} then reject "default route";')
+        lines.append(f'if net = {family.default_route} then reject "default route";')
     allows = any(policy.action == ALLOW for policy in policies)
     return [*lines, "reject;" if allows else "accept;"]
 
 
-def allows_default_route(policy: pb.BgpPolicy) -> bool:
+def allows_default_route(policy: pb.BgpPolicy, family: Family) -> bool:
     """Whether it lets in a default route: it must say so."""
-    return policy.action in (ALLOW, MODIFY) and DEFAULT_ROUTE in policy.match_prefixes
+    return policy.action in (ALLOW, MODIFY) and family.default_route in policy.match_prefixes
 
 
-def _condition(policy: pb.BgpPolicy, *, inbound: bool) -> str | None:
+def _condition(policy: pb.BgpPolicy, family: Family, *, inbound: bool) -> str | None:
     """What BIRD asks a route; empty: nothing, all match; None: no route can match."""
     if policy.action not in (ALLOW, DENY, MODIFY):
         raise ValueError(f"policy {policy.name}: unknown action {policy.action!r}")
     terms = []
     if policy.match_prefixes:
-        prefixes = _ipv4(policy.match_prefixes)
+        prefixes = family.prefixes(policy.match_prefixes)
         if not prefixes:
             return None
         terms.append(f"net ~ {_set(prefixes)}")
-    if ignored := _ipv4(policy.ignore_prefixes):
+    if ignored := family.prefixes(policy.ignore_prefixes):
         terms.append(f"! (net ~ {_set(ignored)})")
-    if inbound and policy.action != DENY and not allows_default_route(policy):
-        terms.append(f"net != {DEFAULT_ROUTE}")
+    if inbound and policy.action != DENY and not allows_default_route(policy, family):
+        terms.append(f"net != {family.default_route}")
     if policy.match_asns:
         terms.append(f"bgp_path ~ {_set(_span(item) for item in policy.match_asns)}")
     if policy.match_communities:
         terms.append(f"bgp_community ~ {_set(map(pair, policy.match_communities))}")
     if policy.match_next_hops:
-        hops = _set(str(IPv4Address(hop)) for hop in policy.match_next_hops)
+        hops = family.addresses(policy.match_next_hops)
+        if not hops:
+            return None
         # What is the router's own has no next hop yet, and BIRD would not compare with nothing.
-        terms.append(f"defined(bgp_next_hop) && bgp_next_hop ~ {hops}")
+        terms.append(f"defined(bgp_next_hop) && bgp_next_hop ~ {_set(hops)}")
     return " && ".join(terms)
 
 
-def _changes(policy: pb.BgpPolicy, *, inbound: bool) -> list[str]:
+def _changes(policy: pb.BgpPolicy, family: Family, *, inbound: bool) -> list[str]:
     if policy.action != MODIFY:
         return []
     changes = []
@@ -84,8 +89,7 @@ def _changes(policy: pb.BgpPolicy, *, inbound: bool) -> list[str]:
         changes.append("unset(bgp_med);")
     if policy.HasField("set_med"):
         changes.append(f"bgp_med = {policy.set_med};")
-    if policy.set_next_hop:
-        hop = IPv4Address(policy.set_next_hop)
+    for hop in family.addresses([policy.set_next_hop] if policy.set_next_hop else []):
         changes.append(f"bgp_next_hop = {hop};")
         if inbound:
             # BIRD has resolved the offered one already; it must be a neighbour, else the route is refused.
@@ -111,11 +115,6 @@ def pair(text: str) -> str:
 
 def _span(item: pb.AsnRange) -> str:
     return f"{item.first}..{item.last}" if item.last > item.first else str(item.first)
-
-
-def _ipv4(prefixes: Iterable[str]) -> list[str]:
-    """IPv6 prefixes match none of the routes that this filter sees."""
-    return [str(network) for network in map(ip_network, prefixes) if network.version == 4]
 
 
 def _set(words: Iterable[str]) -> str:

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
 
 from gwnode.bgp.aggregates import standing
 from gwnode.bgp.config import RouterConfig, old_flaps, protocol_name, render
 from gwnode.bgp.control import BirdError, configure, hear_again, observe
 from gwnode.bgp.dampening import Dampening, History, Parameters
+from gwnode.bgp.family import IPV6, Network
 from gwnode.bgp.flaps import FlapLog, Withdrawals
 from gwnode.bgp.routes import Route
 from gwnode.bgp.sessions import Connectivity, Session
@@ -98,7 +99,7 @@ class Router:
             self._ensure_dampening(wanted)
             self._config = replace(
                 config,
-                summarised=[IPv4Network(a.prefix) for a in wanted.aggregates if a.summary_only],
+                summarised=[ip_network(a.prefix) for a in wanted.aggregates if a.summary_only],
                 flaps=self.files.flaps if self._dampening else None,
             )
             self._observe()
@@ -155,12 +156,12 @@ class Router:
             configure(self.files.socket)
             self._configured = True
 
-    def _standing(self) -> dict[IPv4Network, tuple[int, ...]]:
+    def _standing(self) -> dict[Network, tuple[int, ...]]:
         assert self._config is not None
-        known: dict[IPv4Network, tuple[int, ...]] = dict.fromkeys(self._config.networks, ())
+        known: dict[Network, tuple[int, ...]] = dict.fromkeys(self._config.networks, ())
         for route in self._routes:
             if route.best and route.reachable and not route.damped and not route.own:
-                known[IPv4Network(route.prefix)] = route.as_path
+                known[ip_network(route.prefix)] = route.as_path
         return standing(self._aggregates, known)
 
     def _suppressed(self) -> dict[str, tuple[str, ...]]:
@@ -187,7 +188,10 @@ def explained(session: Session, routes: Iterable[Route]) -> Session:
     damped = sorted(route.prefix for route in routes if route.damped and route.protocol == session.protocol)
     causes = []
     if session.blocked:
-        causes.append(f"the peer offers more than {session.limit} prefixes: the others are not taken")
+        of_family = " of IPv6" if session.blocked == (IPV6.channel,) else ""
+        causes.append(
+            f"the peer offers more than {session.limit} prefixes{of_family}: the others are not taken"
+        )
     if damped:
         shown = ", ".join(damped[:SHOWN_PREFIXES]) + (", ..." if len(damped) > SHOWN_PREFIXES else "")
         causes.append(f"damped, because they flap: {shown}")
@@ -208,13 +212,14 @@ def router_config(
             address=tenant.address.ip,
             asn=router.asn,
             router_id=IPv4Address(router.router_id) if router.router_id else tenant.address.ip,
-            networks=tuple(IPv4Network(network) for network in router.networks),
+            networks=tuple(ip_network(network) for network in router.networks),
             refused=(
                 *tenant.vm_prefixes,
                 tenant.address.network,
                 *(IPv4Network(peer) for peer in tenant.peers),
                 *tenant.dial_in_pools,
                 *protected,
+                *([*tenant.ipv6.vm_prefixes, tenant.ipv6.address.network] if tenant.ipv6 else []),
             ),
             peers=tuple(router.peers),
             max_prefixes=max_prefixes,
@@ -222,10 +227,11 @@ def router_config(
             cluster_id=IPv4Address(router.cluster_id) if router.cluster_id else None,
             ecmp=router.ecmp,
             transit=router.transit_routing,
+            address6=IPv6Address(router.local_ipv6_address) if router.local_ipv6_address else None,
         )
         render(config)
         for aggregate in router.aggregates:
-            IPv4Network(aggregate.prefix)
+            ip_network(aggregate.prefix)
         if router.HasField("dampening"):
             Parameters.of(router.dampening)
     except ValueError as error:

@@ -8,7 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from gwnode.bgp.config import AGGREGATES, DAMPED_PREFERENCE, OFFERED
+from gwnode.bgp.config import DAMPED_PREFERENCE
+from gwnode.bgp.family import FAMILIES
+
+OWN = tuple(name for family in FAMILIES for name in (family.offered, family.aggregates))
+"""BIRD's names for what the router itself originates."""
 
 
 class Kind(StrEnum):
@@ -53,7 +57,7 @@ class Route:
     @property
     def own(self) -> bool:
         """Whether the router originates it."""
-        return self.protocol in (OFFERED, AGGREGATES)
+        return self.protocol in OWN
 
     def from_peer(self, address: str) -> Route:
         """The same, with the address of who offered it."""
@@ -78,7 +82,8 @@ class Learned:
     metric: int
 
 
-COMMAND = f'show route all where source = RTS_BGP || proto = "{OFFERED}" || proto = "{AGGREGATES}"'
+COMMAND = "show route all where " + " || ".join(("source = RTS_BGP", *(f'proto = "{name}"' for name in OWN)))
+"""Of all tables."""
 ROUTE = re.compile(
     r"^(?P<prefix>\S*)\s+(?P<kind>\w+) \[(?P<protocol>\S+) [^\]]*\]\s*(?P<best>\*?)\s*\((?P<preference>\d+)"
 )
@@ -115,7 +120,8 @@ def _with(route: Route, name: str, value: str) -> Route:
     if name == "as_path":
         return replace(route, as_path=tuple(map(int, NUMBER.findall(value))))
     if name == "next_hop":
-        return replace(route, next_hop=value)
+        # Of IPv6 there may be two: a link-local one goes with the first (RFC 2545 §3).
+        return replace(route, next_hop=value.split()[0])
     if name == "local_pref":
         return replace(route, local_preference=int(value))
     if name == "med":

@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from gwnode.bgp.family import FAMILIES, IPV4, IPV6
+
 
 class Connectivity(StrEnum):
     """ConnectivityStatus of Get-BgpPeer."""
@@ -50,9 +52,12 @@ class Session:
         last_error: in plain words; empty while it is established.
         address, asn: the peer's.
         hold_time_s: as negotiated; 0 while it is not established.
-        limit: so many prefixes are taken from the peer; 0: not said.
-        blocked: whether the peer has offered more: what came when there was no room is forgotten.
-        statistics: what went over it. Two sessions that differ in it alone are equal: nothing has happened.
+        limit: so many prefixes of each IP version are taken from the peer; 0: not said.
+        blocked: BIRD's names of the channels on which the peer has offered more: what came when there was no
+            room is forgotten.
+        ipv6: whether it carries IPv6: both sides can, and will.
+        statistics, ipv6_statistics: what went over it, of each IP version. Two sessions that differ in them
+            alone are equal: nothing has happened.
     """
 
     protocol: str
@@ -63,8 +68,10 @@ class Session:
     asn: int = 0
     hold_time_s: int = 0
     limit: int = 0
-    blocked: bool = False
+    blocked: tuple[str, ...] = ()
+    ipv6: bool = False
     statistics: Statistics = field(default=Statistics(), compare=False)
+    ipv6_statistics: Statistics = field(default=Statistics(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
@@ -76,6 +83,7 @@ SESSION = re.compile(
     r"\s+(?P<since>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\S*\s*(?P<info>.*)$"
 )
 DETAIL = re.compile(r"^\s+(?P<name>[A-Z][\w ]*?):\s+(?P<value>\S.*)$")
+CHANNEL = re.compile(r"^\s+Channel (?P<name>\w+)$")
 COUNT = re.compile(r"(\d+) (imported|filtered|exported)")
 PLAIN = {
     "BGP Error: Bad peer AS": "the peer has another AS number than it is configured with here",
@@ -109,40 +117,52 @@ def plain(error: str) -> str:
 
 def sessions(lines: Iterable[str]) -> list[Session]:
     """The BGP sessions in the answer to `show protocols all`."""
-    return [_session(head, dict(details)) for head, details in _blocks(lines)]
+    return [_session(head, details) for head, details in _blocks(lines)]
 
 
-def _blocks(lines: Iterable[str]) -> Iterator[tuple[re.Match[str], list[tuple[str, str]]]]:
+Details = dict[str, dict[str, str]]
+"""What stands below a session's line, by channel; "": of the session itself."""
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[tuple[re.Match[str], Details]]:
     """Each session's line, and what stands below it."""
     head: re.Match[str] | None = None
-    details: list[tuple[str, str]] = []
+    details: Details = {"": {}}
+    channel = ""
     for line in lines:
         if line and not line[0].isspace():
             if head:
                 yield head, details
-            head, details = SESSION.match(line), []
+            head, details, channel = SESSION.match(line), {"": {}}, ""
+        elif found := CHANNEL.match(line):
+            channel = found["name"]
+            details[channel] = {}
         elif found := DETAIL.match(line):
-            details.append((found["name"], found["value"].strip()))
+            details[channel][found["name"]] = found["value"].strip()
     if head:
         yield head, details
 
 
-def _session(head: re.Match[str], details: dict[str, str]) -> Session:
+def _session(head: re.Match[str], details: Details) -> Session:
     status = _status(head["state"], head["info"])
-    error = details.get("Last error") or details.get("Error") or ""
-    timer = details.get("Hold timer", "")
-    limit, _, hit = details.get("Receive limit", "0").partition(" ")
+    own = details[""]
+    error = own.get("Last error") or own.get("Error") or ""
+    timer = own.get("Hold timer", "")
+    channels = {family.channel: details.get(family.channel, {}) for family in FAMILIES}
+    limits = {name: found.get("Receive limit", "0").partition(" ") for name, found in channels.items()}
     return Session(
         protocol=head["name"],
         status=status,
         since_unix_s=int(datetime.fromisoformat(head["since"]).timestamp()),
         last_error="" if status is Connectivity.CONNECTED else plain(error),
-        address=details.get("Neighbor address", "").partition("%")[0],
-        asn=int(details.get("Neighbor AS", "0")),
+        address=own.get("Neighbor address", "").partition("%")[0],
+        asn=int(own.get("Neighbor AS", "0")),
         hold_time_s=int(timer.rpartition("/")[2] or 0) if status is Connectivity.CONNECTED else 0,
-        limit=int(limit),
-        blocked="HIT" in hit,
-        statistics=_statistics(details),
+        limit=max(int(limit) for limit, _, _ in limits.values()),
+        blocked=tuple(name for name, (_, _, hit) in limits.items() if "HIT" in hit),
+        ipv6=channels[IPV6.channel].get("State") == "UP",
+        statistics=_statistics(channels[IPV4.channel]),
+        ipv6_statistics=_statistics(channels[IPV6.channel]),
     )
 
 

@@ -62,7 +62,11 @@ def text(document: dict[str, Any]) -> str:
     """The same as aligned tables."""
     tables: Listing = {
         "peers": [_peer(peer) for peer in document["peers"]],
-        "statistics": [{"PEER": peer["address"], **_figures(peer)} for peer in document["peers"]],
+        "statistics": [
+            {"PEER": peer["address"], "FAMILY": name, **_figures(peer[field])}
+            for peer in document["peers"]
+            for name, field in _carried(peer)
+        ],
         "routes": [_route(route) for route in document["routes"]],
     }
     return as_text(tables)
@@ -80,8 +84,13 @@ def _peer(peer: dict[str, Any]) -> dict[str, str | int | bool | None]:
     }
 
 
-def _figures(peer: dict[str, Any]) -> dict[str, int]:
-    return {name.replace("_", " ").upper(): number for name, number in peer["statistics"].items()}
+def _carried(peer: dict[str, Any]) -> list[tuple[str, str]]:
+    """The IP versions that a session carries, and where their statistics stand."""
+    return [("IPv4", "statistics"), *([("IPv6", "ipv6_statistics")] if peer["ipv6"] else [])]
+
+
+def _figures(statistics: dict[str, int]) -> dict[str, int]:
+    return {name.replace("_", " ").upper(): number for name, number in statistics.items()}
 
 
 def _route(route: dict[str, Any]) -> dict[str, str | int | bool | None]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from socket import AF_INET
 
 from pyroute2 import IPRoute
 
+from gwnode import ipv6 as ipv6_settings
 from gwnode.connections.filter import charon_ruleset
 from gwnode.connections.wanted import (
     GRE_MTU,
@@ -105,8 +106,13 @@ def unit_namespace(settings: Settings, unit: str) -> Namespace:
     return Namespace(settings.namespaces / unit)
 
 
-def ensure(settings: Settings, rdid: str, connection: Connection, compartment: Namespace) -> None:
+def ensure(
+    settings: Settings, rdid: str, connection: Connection, compartment: Namespace, *, ipv6: bool = False
+) -> None:
     """Have a connection's leg, and all that it leads to but the device that charon makes.
+
+    Parameters:
+        ipv6: whether the tenant has IPv6.
 
     Raises:
         OSError, NetlinkError, CalledProcessError: the kernel refuses.
@@ -121,10 +127,11 @@ def ensure(settings: Settings, rdid: str, connection: Connection, compartment: N
             ensure_addresses(kernel, connection.leg, [IPv4Interface(f"{connection.transit.outer}/31")])
     for key, value in (("rp_filter", "0"), ("send_redirects", "0")):
         set_sysctl(f"net/ipv4/conf/{connection.leg}/{key}", value)
+    ipv6_settings.switch(connection.leg, on=False)
     if connection.has_charon:
         inside.run(lambda: _ensure_for_charon(connection))
     else:
-        inside.run(lambda: _ensure_device(connection))
+        inside.run(lambda: _ensure_device(connection, ipv6=ipv6 and connection.carries_ipv6))
 
 
 def _ensure_for_charon(connection: Connection) -> None:
@@ -143,17 +150,19 @@ def _ensure_for_charon(connection: Connection) -> None:
     replace_table(charon_ruleset([end.peer] if isinstance(end, IpsecEnd) else None))
 
 
-def _ensure_device(connection: Connection) -> None:
+def _ensure_device(connection: Connection, *, ipv6: bool) -> None:
     """The device of a connection that has no charon, in the compartment."""
     end = connection.end
-    addresses: tuple[IPv4Interface, ...] = ()
+    addresses: tuple[IPv4Interface | IPv6Interface, ...] = ()
     with IPRoute() as kernel:
         if isinstance(end, GreEnd):
             ensure_link(kernel, connection.device, mtu=GRE_MTU, address=connection.mac, no_arp=True)
         else:
             ensure_link(kernel, connection.device, mtu=MTU)
+        # Before its addresses; a tunnel's device resolves none.
+        ipv6_settings.switch(connection.device, on=ipv6, link_local=not isinstance(end, GreEnd))
         if isinstance(end, ForwardingEnd):
-            addresses = end.addresses
+            addresses = tuple(address for address in end.addresses if ipv6 or address.version == 4)
         elif connection.transit:
             addresses = (IPv4Interface(f"{connection.transit.inner}/31"),)
         ensure_addresses(kernel, connection.device, addresses)

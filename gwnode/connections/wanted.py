@@ -12,7 +12,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 from urllib.parse import quote
 
 from gwnode.dial_in import server
@@ -74,7 +84,7 @@ class IpsecEnd:
 
 @dataclass(frozen=True, slots=True)
 class GreEnd:
-    """IPv4 in GRE with a key (RFC 2784, RFC 2890)."""
+    """IPv4 and IPv6 in GRE with a key (RFC 2784, RFC 2890)."""
 
     local: IPv4Address
     remote: IPv4Address
@@ -86,7 +96,7 @@ class ForwardingEnd:
     """A leg in a VLAN of the tenant's own."""
 
     vlan: int
-    addresses: tuple[IPv4Interface, ...]
+    addresses: tuple[IPv4Interface | IPv6Interface, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +161,9 @@ class Way:
         next_hop: None: the far end of the connection.
     """
 
-    prefix: IPv4Network
+    prefix: IPv4Network | IPv6Network
     metric: int
-    next_hop: IPv4Address | None = None
+    next_hop: IPv4Address | IPv6Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +213,16 @@ class Connection:
     def on_demand(self) -> bool:
         """Whether the first packet for one of its routes has it called: so its routes stand always."""
         return isinstance(self.end, IpsecEnd) and self.end.tunnel.on_demand
+
+    @property
+    def carries_ipv6(self) -> bool:
+        """Whether IPv6 may pass, in a tenant that has it."""
+        match self.end:
+            case GreEnd():
+                return True
+            case ForwardingEnd(addresses=addresses):
+                return any(address.version == 6 for address in addresses)
+        return False
 
     @property
     def has_charon(self) -> bool:
@@ -257,9 +277,9 @@ def wanted_connection(
     in_network = isinstance(end, ForwardingEnd)
     ways = [
         Way(
-            IPv4Network(route.prefix),
+            ip_network(route.prefix),
             route.metric,
-            IPv4Address(route.next_hop) if route.next_hop and in_network else None,
+            ip_address(route.next_hop) if route.next_hop and in_network else None,
         )
         for route in item.routes
     ]
@@ -288,7 +308,7 @@ def _end(
         case "gre", None:
             return GreEnd(IPv4Address(item.gre.local), IPv4Address(item.gre.peer), item.gre.key)
         case "forwarding", None:
-            addresses = tuple(IPv4Interface(address) for address in item.forwarding.addresses)
+            addresses = tuple(map(ip_interface, item.forwarding.addresses))
             return ForwardingEnd(item.forwarding.vlan, addresses)
         case "link", None:
             return link_end(place, compartment, item)

@@ -8,7 +8,7 @@ compartment that moved would cut a site off.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from typing import Any
 
 from lab.controller.catalog import (
@@ -24,6 +24,7 @@ from lab.controller.completion import free_address, is_taken, router_address
 from lab.controller.connections_link import neighbours
 from lab.controller.inventory import (
     COMPARTMENT_ADDRESS,
+    COMPARTMENT_IPV6_ADDRESS,
     GRE_VIP,
     HOME,
     PLACEMENT,
@@ -32,7 +33,7 @@ from lab.controller.inventory import (
 )
 from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import LogicalNetwork, LogicalSubnet, Server
-from lab.controller.models_tenant import NetworkInterface, VirtualGateway
+from lab.controller.models_tenant import NetworkInterface, VirtualGateway, VirtualSubnet
 from lab.controller.models_vpn import VpnConfiguration
 from lab.controller.placement import Candidate, active, best_fit, lacking
 from lab.controller.shapes import Resource
@@ -185,25 +186,47 @@ def gateway_subnet(inventory: Inventory, gateway: VirtualGateway) -> tuple[Path,
     return inventory.at(gateway.gateway_subnets[0].resource_ref)
 
 
+def ipv6_gateway_subnet(
+    inventory: Inventory, gateway: VirtualGateway
+) -> tuple[Path, Resource[VirtualSubnet]] | None:
+    """The IPv6 subnet that it stands in, too; None: it is IPv4 alone."""
+    references = gateway.gateway_subnets[1:]
+    return inventory.at(references[0].resource_ref) if references else None
+
+
+def asked_ipv6_address(gateway: VirtualGateway) -> str | None:
+    """The address that a gateway's BGP router wants to be reached at (LocalIPv6Address of Add-BgpRouter)."""
+    return next((item.properties.local_ipv6_address for item in gateway.bgp_routers), None)
+
+
 def _compartment_addresses(inventory: Inventory) -> dict[tuple[str, str], str]:
     given = {}
     for _, resource in inventory.all(VIRTUAL_GATEWAYS):
-        found = gateway_subnet(inventory, resource.properties)
-        network = inventory.find(found[0].root) if found else None
-        if found is None or network is None:
-            continue
-        path, subnet = found
-        owner = (COMPARTMENT_ADDRESS, network[1].properties.routing_domain_id)
-        address = inventory.allocations.get(owner)
-        if address is None or not _is_host(address, subnet.properties.address_prefix):
-            address = free_address(subnet.properties.address_prefix, is_taken(inventory, path.root))
-        if address is not None:
-            given[owner] = address
+        gateway = resource.properties
+        for kind, found, asked in (
+            (COMPARTMENT_ADDRESS, gateway_subnet(inventory, gateway), None),
+            (
+                COMPARTMENT_IPV6_ADDRESS,
+                ipv6_gateway_subnet(inventory, gateway),
+                asked_ipv6_address(gateway),
+            ),
+        ):
+            network = inventory.find(found[0].root) if found else None
+            if found is None or network is None:
+                continue
+            path, subnet = found
+            prefix = subnet.properties.address_prefix
+            owner = (kind, network[1].properties.routing_domain_id)
+            address = asked if asked and _is_host(asked, prefix) else inventory.allocations.get(owner)
+            if address is None or not _is_host(address, prefix):
+                address = free_address(prefix, is_taken(inventory, path.root))
+            if address is not None:
+                given[owner] = address
     return given
 
 
 def _is_host(address: str, prefix: str) -> bool:
-    return IPv4Address(address) in IPv4Network(prefix) and address != router_address(prefix)
+    return ip_address(address) in ip_network(prefix) and address != router_address(prefix)
 
 
 def _gre_vips(inventory: Inventory) -> dict[tuple[str, str], str]:

@@ -29,6 +29,7 @@ from lab.controller.models_bgp import (
     asn_range,
     values,
 )
+from lab.controller.prefixes import version_of
 from lab.controller.shapes import OptionalReference, Resource, as_number
 from lab.southbound import southbound_pb2 as pb
 
@@ -51,7 +52,11 @@ def router_record(place: Compartment, prefixes: Sequence[str]) -> pb.BgpRouter |
     record = pb.BgpRouter(
         asn=as_number(router.ext_as_number),
         router_id=router.router_id or place.address,
-        networks=router.bgp_networks or prefixes,
+        networks=[
+            prefix
+            for prefix in router.bgp_networks or prefixes
+            if version_of(prefix) == 4 or router.ipv6_routing == "Enabled"
+        ],
         peers=[_peer(item, maps) for item in router.bgp_peers],
         aggregates=[
             pb.BgpAggregate(
@@ -64,6 +69,8 @@ def router_record(place: Compartment, prefixes: Sequence[str]) -> pb.BgpRouter |
         ecmp=router.ecmp,
         transit_routing=router.transit_routing,
     )
+    if router.ipv6_routing == "Enabled" and place.ipv6 is not None:
+        record.local_ipv6_address = router.local_ipv6_address or place.ipv6.address
     if router.dampening is not None:
         record.dampening.CopyFrom(
             pb.BgpDampening(

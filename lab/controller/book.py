@@ -16,7 +16,7 @@ from lab.controller.compiler import (
     WHOLE,
     Membership,
     View,
-    compartment_endpoint,
+    compartment_endpoints,
     compile_compartment,
     compile_lookup,
     compile_members,
@@ -90,7 +90,7 @@ class DomainBook:
 
     @property
     def endpoints(self) -> Mapping[str, Endpoint]:
-        """The addresses that it knows, by interface id; the compartment's is one of them."""
+        """The addresses that it knows, by interface id; the compartment's are among them."""
         return self._endpoints
 
     @property
@@ -119,7 +119,7 @@ class DomainBook:
             what changed, by node.
         """
         changed = dict(endpoints)
-        changed[f"compartment/{frame.rdid}"] = compartment_endpoint(frame)
+        changed |= compartment_endpoints(frame)
         journal = _Journal()
         disturbed = self._replace(changed, journal)
         before = self._standings

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address, ip_network
 
+from lab.controller.allocation import gateway_subnet, ipv6_gateway_subnet
 from lab.controller.bgp import peer_as_number
 from lab.controller.catalog import Path, children, parse_path, tree
+from lab.controller.checks_network import unusable
+from lab.controller.claims import CUSTOMER_ADDRESS
 from lab.controller.inventory import Inventory
 from lab.controller.models_bgp import (
     ADD_COMMUNITY,
@@ -26,6 +29,7 @@ from lab.controller.models_bgp import (
     values,
 )
 from lab.controller.models_tenant import VirtualGateway
+from lab.controller.prefixes import version_of
 from lab.controller.refusals import Complaint, invalid
 from lab.controller.shapes import OptionalReference, Resource, as_number
 
@@ -38,6 +42,7 @@ def bgp(path: Path, resource: Resource[VirtualGateway], inventory: Inventory) ->
     for at, child in tree(path, resource):
         if isinstance(child.properties, BgpRouter):
             yield from _router(at, child.properties)
+            yield from _ipv6(at, child.properties, resource.properties, inventory)
             yield from _peers(at, child)
         elif isinstance(child.properties, PolicyMap):
             yield from _policy_map(at, child.properties)
@@ -52,15 +57,62 @@ def _router(at: Path, router: BgpRouter) -> Iterator[Complaint]:
         yield from _dampening(at, router.dampening)
 
 
+def _ipv6(at: Path, router: BgpRouter, gateway: VirtualGateway, inventory: Inventory) -> Iterator[Complaint]:
+    """What of IPv6 can work: hosts are told of a route only with a next hop in an IPv6 subnet."""
+    if router.ipv6_routing == "Disabled":
+        for field, prefixes in (
+            ("bgpNetworks", router.bgp_networks),
+            ("aggregates", tuple(item.prefix for item in router.aggregates)),
+        ):
+            for prefix in prefixes:
+                if version_of(prefix) == 6:
+                    message = f"The router carries no IPv6, and {prefix} is: set 'IPv6Routing' to Enabled."
+                    yield invalid(message, f"{at.ref}: {field}")
+        return
+    subnet = ipv6_gateway_subnet(inventory, gateway)
+    if subnet is None:
+        yield invalid(
+            "IPv6 routes lead into an IPv6 subnet of the virtual network: give the gateway one, second in "
+            "'gatewaySubnets'.",
+            f"{at.ref}: IPv6Routing",
+        )
+        return
+    field = f"{at.ref}: localIPv6Address"
+    address, prefix = router.local_ipv6_address, subnet[1].properties.address_prefix
+    if address is None or address in _leg_addresses(gateway):
+        return
+    if ip_address(address) not in ip_network(prefix):
+        yield invalid(
+            f"{address} is no address of the compartment: it has one in {prefix}, and those of its L3 "
+            "connections.",
+            field,
+        )
+    elif why := unusable(address, ip_network(prefix)):
+        yield invalid(f"{why}.", field)
+    elif holder := inventory.holder(CUSTOMER_ADDRESS, f"{subnet[0].root.key} {address}"):
+        yield invalid(f"{address} is already held by {holder}.", field)
+
+
+def _leg_addresses(gateway: VirtualGateway) -> set[str]:
+    """The compartment's addresses in the VLANs of its L3 connections."""
+    connections = (item.properties for item in gateway.network_connections)
+    return {
+        address.ip_address
+        for connection in connections
+        if connection.connection_type == "L3"
+        for address in connection.ip_addresses
+    }
+
+
 def _aggregates(at: Path, aggregates: tuple[RouteAggregate, ...]) -> Iterator[Complaint]:
     seen: set[str] = set()
     for item in aggregates:
         if item.prefix in seen:
             yield invalid(f"{item.prefix} is aggregated twice.", f"{at.ref}: aggregates")
         seen.add(item.prefix)
-        length = IPv4Network(item.prefix).prefixlen
-        if length in (0, 32):
-            what = "has no parts" if length else "would be a default route"
+        network = ip_network(item.prefix)
+        if network.prefixlen in (0, network.max_prefixlen):
+            what = "has no parts" if network.prefixlen else "would be a default route"
             yield invalid(f"The aggregate {item.prefix} {what}.", f"{at.ref}: aggregates")
 
 
@@ -152,7 +204,9 @@ def _actions_that_work(
     What a peer offers can be sent elsewhere only where the compartment reaches a neighbour; and a local
     preference is told to no other AS (RFC 4271 §5.1.5).
     """
-    subnet = inventory.at(resource.properties.gateway_subnets[0].resource_ref)
+    gateway = resource.properties
+    found_subnets = gateway_subnet(inventory, gateway), ipv6_gateway_subnet(inventory, gateway)
+    subnets = [item[1].properties.address_prefix for item in found_subnets if item]
     maps = {
         at.key: child.properties
         for at, child in tree(path, resource)
@@ -168,8 +222,8 @@ def _actions_that_work(
             for policy in found.policy_list if found else ():
                 where = f"{at.ref}: {field}: {policy.policy_name}"
                 for item in policy.set_actions:
-                    if field == "policyMapIn" and item.action == NEW_NEXT_HOP and subnet is not None:
-                        yield from _foreign(item.value, subnet[1].properties.address_prefix, where)
+                    if field == "policyMapIn" and item.action == NEW_NEXT_HOP and subnets:
+                        yield from _foreign(item.value, subnets, where)
                     if field == "policyMapOut" and item.action == NEW_LOCAL_PREF and _external(at, resource):
                         yield invalid("A local preference is not told to a peer of another AS.", where)
 
@@ -183,8 +237,9 @@ def _external(at: Path, resource: Resource[VirtualGateway]) -> bool:
     return False
 
 
-def _foreign(hop: str, prefix: str, field: str) -> Iterator[Complaint]:
-    if IPv4Address(hop) not in ip_network(prefix):
+def _foreign(hop: str, prefixes: Sequence[str], field: str) -> Iterator[Complaint]:
+    if not any(ip_address(hop) in ip_network(prefix) for prefix in prefixes):
         yield invalid(
-            f"The next hop {hop} of what a peer offers is not in the gateway subnet {prefix}.", field
+            f"The next hop {hop} of what a peer offers is not in the gateway subnet {' or '.join(prefixes)}.",
+            field,
         )

@@ -7,7 +7,7 @@ hold when a virtual gateway is PUT, and again when something is that its connect
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_interface
 from urllib.parse import quote
 
 from lab.controller.allocation import gre_vip_subnets
@@ -19,10 +19,12 @@ from lab.controller.inventory import Inventory
 from lab.controller.models_connection import IpsecConfiguration, NetworkConnection, TrafficSelector
 from lab.controller.models_fabric import LogicalSubnet
 from lab.controller.models_tenant import VirtualGateway
+from lab.controller.prefixes import Network, version_of
 from lab.controller.refusals import Complaint, invalid
 from lab.errors import LabError
 from lab.ipsec.proposals import Transforms, proposals
 
+IPV6_KINDS = frozenset({"GRE", "L3"})
 MOST_NAME_OCTETS = 80
 """Of a virtual gateway's and a connection's id together, percent-encoded: on the gateway they are in the path
 of a socket, of which unix(7) lets be 107 octets."""
@@ -62,7 +64,34 @@ def check_connection(
                 f"({route.next_hop}) is for type L3.",
                 f"{at.ref}: routes",
             )
-    yield from _KINDS[kind](at, connection, gateway, inventory)
+    six = list(_ipv6(at, connection, gateway))
+    yield from six
+    if not six:
+        yield from _KINDS[kind](at, connection, gateway, inventory)
+
+
+def _ipv6(at: Path, connection: NetworkConnection, gateway: VirtualGateway) -> Iterator[Complaint]:
+    """Which connections carry IPv6: those that the gateway passes whole packets or frames through."""
+    wanted = [
+        *(
+            f"routes: {item.destination_prefix}"
+            for item in connection.routes
+            if ":" in item.destination_prefix
+        ),
+        *(f"ipAddresses: {item.ip_address}" for item in connection.ip_addresses if ":" in item.ip_address),
+        *(f"peerIPAddresses: {address}" for address in connection.peer_ip_addresses if ":" in address),
+    ]
+    if not wanted:
+        return
+    kind, field = connection.connection_type, f"{at.ref}: {wanted[0]}"
+    if kind not in IPV6_KINDS:
+        kinds = " and ".join(sorted(IPV6_KINDS))
+        yield invalid(f"A connection of type {kind} carries IPv4 alone; {kinds} carry IPv6, too.", field)
+    elif len(gateway.gateway_subnets) < 2:
+        yield invalid(
+            "The compartment is IPv4 alone: give the gateway an IPv6 subnet, second in 'gatewaySubnets'.",
+            field,
+        )
 
 
 def _name(at: Path) -> Iterator[Complaint]:
@@ -200,7 +229,8 @@ def outside_of_vlan(at: Path, connection: NetworkConnection, inventory: Inventor
         return
     prefix = IPv4Network(found[1].properties.address_prefix)
     for address in connection.ip_addresses:
-        if IPv4Address(address.ip_address) not in prefix:
+        # Logical networks are IPv4; what a tenant has in its VLAN beside that is its own affair.
+        if version_of(address.ip_address) == 4 and IPv4Address(address.ip_address) not in prefix:
             yield invalid(
                 f"{address.ip_address} is outside of the VLAN's {prefix}.", f"{at.ref}: ipAddresses"
             )
@@ -224,9 +254,15 @@ def _vlan(at: Path, vlan: int, gateway: VirtualGateway, inventory: Inventory) ->
 
 
 def _addresses(at: Path, connection: NetworkConnection) -> Iterator[Complaint]:
-    own = [IPv4Interface(f"{a.ip_address}/{a.prefix_length}") for a in connection.ip_addresses]
-    if not own:
-        yield invalid("An L3 connection needs an address in its VLAN.", f"{at.ref}: ipAddresses")
+    own = []
+    for item in connection.ip_addresses:
+        try:
+            own.append(ip_interface(f"{item.ip_address}/{item.prefix_length}"))
+        except ValueError:
+            message = f"A prefix length of {item.prefix_length} is none of IPv4's, as {item.ip_address} is."
+            yield invalid(message, f"{at.ref}: ipAddresses")
+    if not any(address.version == 4 for address in own):
+        yield invalid("An L3 connection needs an IPv4 address in its VLAN.", f"{at.ref}: ipAddresses")
     for address in own:
         if not _is_hosts(address.ip, address.network):
             yield invalid(
@@ -234,22 +270,29 @@ def _addresses(at: Path, connection: NetworkConnection) -> Iterator[Complaint]:
             )
     hops = [*connection.peer_ip_addresses, *(r.next_hop for r in connection.routes if r.next_hop)]
     for hop in hops:
-        networks = [address.network for address in own if IPv4Address(hop) in address.network]
+        networks = [address.network for address in own if ip_address(hop) in address.network]
         if own and not networks:
             yield invalid(f"{hop} is not in the connection's own network.", f"{at.ref}: peerIPAddresses")
-        elif any(IPv4Address(hop) == address.ip for address in own):
+        elif any(ip_address(hop) == address.ip for address in own):
             yield invalid(f"{hop} is the connection's own address.", f"{at.ref}: peerIPAddresses")
-        elif not all(_is_hosts(IPv4Address(hop), network) for network in networks):
+        elif not all(_is_hosts(ip_address(hop), network) for network in networks):
             yield invalid(f"{hop} is no host's address.", f"{at.ref}: peerIPAddresses")
-    if connection.routes and not hops:
-        yield invalid(
-            "The routes of an L3 connection lead to a peer; there is none.", f"{at.ref}: peerIPAddresses"
-        )
+    for version in sorted({version_of(route.destination_prefix) for route in connection.routes if own}):
+        if not any(version_of(hop) == version for hop in hops):
+            yield invalid(
+                f"The IPv{version} routes of an L3 connection lead to a peer; there is none of IPv{version}.",
+                f"{at.ref}: peerIPAddresses",
+            )
 
 
-def _is_hosts(address: IPv4Address, network: IPv4Network) -> bool:
-    """Whether an address of a network can be a host's (RFC 3021: of a /31 both can)."""
-    return network.prefixlen >= 31 or address not in (network[0], network[-1])
+def _is_hosts(address: IPv4Address | IPv6Address, network: Network) -> bool:
+    """Whether an address of a network can be a host's (RFC 3021: of a /31 both can; RFC 6164: of a /127)."""
+    if address.version == 6 and (address.is_link_local or address.is_multicast or address.is_loopback):
+        return False
+    if network.prefixlen >= network.max_prefixlen - 1:
+        return True
+    # The first address of an IPv6 network is its routers' anycast address (RFC 4291 section 2.6.1).
+    return address not in (network[0], *([network[-1]] if network.version == 4 else []))
 
 
 _KINDS: Mapping[str, Callable[[Path, NetworkConnection, VirtualGateway, Inventory], Iterator[Complaint]]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 
 from lab.controller.allocation import gre_vips
 from lab.controller.catalog import GATEWAY_POOLS, Path, children, parse_path
@@ -14,6 +13,7 @@ from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import GatewayPool
 from lab.controller.models_tenant import VirtualGateway
 from lab.controller.placement import carries, lacking
+from lab.controller.prefixes import version_of
 from lab.controller.refusals import Complaint, in_use, invalid
 from lab.controller.shapes import Resource
 from lab.controller.vpn import check_vpn
@@ -59,9 +59,7 @@ def standing_gateway(
 ) -> Iterator[Complaint]:
     """The rules of a virtual gateway that stands: also when something is PUT that it refers to."""
     gateway = resource.properties
-    subnet = inventory.at(gateway.gateway_subnets[0].resource_ref)
-    if subnet is not None and ip_network(subnet[1].properties.address_prefix).version != 4:
-        yield invalid("A gateway's compartment is IPv4: so is the subnet it stands in.", "gatewaySubnets")
+    yield from _gateway_subnets(gateway, inventory)
     for at, child in children(path, resource):
         if isinstance(child.properties, NetworkConnection):
             yield from _pool(at, child.properties, gateway, inventory)
@@ -69,6 +67,23 @@ def standing_gateway(
     yield from _whole(gateway, inventory)
     yield from check_vpn(path, gateway, inventory)
     yield from bgp(path, resource, inventory)
+
+
+def _gateway_subnets(gateway: VirtualGateway, inventory: Inventory) -> Iterator[Complaint]:
+    """A compartment is IPv4, and IPv6 beside it where the tenant wants that."""
+    found = [inventory.at(reference.resource_ref) for reference in gateway.gateway_subnets]
+    subnets = [item for item in found if item is not None]
+    if len(subnets) < len(found):
+        return
+    versions = [version_of(subnet[1].properties.address_prefix) for subnet in subnets]
+    if versions not in ([4], [4, 6]):
+        yield invalid(
+            "A gateway's compartment is IPv4, and so is the first subnet it stands in; a second one is IPv6,"
+            " for a compartment that is IPv6 as well.",
+            "gatewaySubnets",
+        )
+    if len({path.root.key for path, _ in subnets}) > 1:
+        yield invalid("Both gateway subnets are of one virtual network.", "gatewaySubnets")
 
 
 def _pools(gateway: VirtualGateway, inventory: Inventory) -> list[GatewayPool]:

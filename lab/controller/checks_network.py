@@ -9,15 +9,15 @@ from operator import itemgetter
 from lab.controller.allocation import provider_pools, provider_subnets
 from lab.controller.catalog import VIRTUAL_GATEWAYS, VIRTUAL_NETWORKS, Path, children
 from lab.controller.checks_policy import port_settings, subnet_routes
-from lab.controller.completion import compartment_address, derived_mac, router_address
+from lab.controller.completion import COMPARTMENT_MACS, compartment_addresses, derived_mac, router_address
 from lab.controller.connections_link import frozen
 from lab.controller.inventory import Inventory
 from lab.controller.models_tenant import NetworkInterface, VirtualNetwork
+from lab.controller.prefixes import Network, inside, version_of
 from lab.controller.refusals import Complaint, in_use, invalid
 from lab.controller.shapes import Resource, mac_text
 from lab.controller.vpn import check_subnets
 
-Network = IPv4Network | IPv6Network
 SMALLEST_SUBNET = {4: 30, 6: 126}
 """Longest prefix of a virtual subnet by IP version: it must hold the router and one more."""
 _MAPPED = IPv6Network("::ffff:0:0/96")
@@ -31,7 +31,7 @@ def virtual_network(
     space = [ip_network(prefix) for prefix in resource.properties.address_space.address_prefixes]
     subnets = [(at, ip_network(item.properties.address_prefix)) for at, item in children(path, resource)]
     for at, network in subnets:
-        if not any(_inside(network, prefix) for prefix in space):
+        if not any(inside(network, prefix) for prefix in space):
             yield invalid(
                 f"'{network}' is not a valid argument for 'addressPrefix' of a subnet: it is outside of the "
                 f"address space {', '.join(map(str, space))}.",
@@ -50,10 +50,6 @@ def virtual_network(
     yield from check_subnets(path, resource, inventory)
 
 
-def _inside(network: Network, prefix: Network) -> bool:
-    return network.version == prefix.version and network.subnet_of(prefix)  # type: ignore[arg-type]
-
-
 def _special(network: IPv6Network) -> bool:
     return (
         network.is_multicast
@@ -67,26 +63,29 @@ def _overlaps(subnets: list[tuple[Path, Network]]) -> Iterator[Complaint]:
     outer: Network | None = None
     # Two prefixes are apart, or one holds the other; sorted, it stands right before what it holds.
     for at, network in sorted(subnets, key=itemgetter(1)):
-        if outer is not None and _inside(network, outer):
+        if outer is not None and inside(network, outer):
             yield invalid(f"'{network}' overlaps with '{outer}' in the same virtual network.", at.ref)
         else:
             outer = network
 
 
 def _left_behind(at: Path, network: Network, inventory: Inventory) -> Iterator[Complaint]:
-    """Interfaces whose address a change of the subnet's prefix would leave outside, and a gateway that it
-    would leave without IPv4.
+    """Interfaces whose address a change of the subnet's prefix would leave outside, and a gateway that has it
+    for its IP version.
     """
     before = inventory.find(at)
-    if before is None or before[1].properties.address_prefix == str(network):
+    if before is None or (before_prefix := before[1].properties.address_prefix) == str(network):
         return
     for path in inventory.referrers(at):
         holder = inventory.find(path)
         address = getattr(holder[1].properties, "private_ip_address", None) if holder else None
         if address and (why := unusable(address, network)):
             yield in_use(at.ref, [f"{path.ref} ({why})"])
-        if path.collection is VIRTUAL_GATEWAYS and network.version != 4:
-            yield in_use(at.ref, [f"{path.ref} (a gateway's compartment is IPv4)"])
+        if path.collection is VIRTUAL_GATEWAYS and network.version != version_of(before_prefix):
+            why = (
+                "its compartment has an interface in an IPv4 subnet first, and may have one in an IPv6 subnet"
+            )
+            yield in_use(at.ref, [f"{path.ref} ({why})"])
 
 
 def unusable(address: str, network: Network) -> str:
@@ -136,11 +135,11 @@ def network_interface(
 
 def _reserved(address: str, mac: str | None, network: Path, inventory: Inventory) -> Iterator[Complaint]:
     """What the virtual network's compartment and its distributed router hold."""
-    if address == compartment_address(inventory, network):
+    if address in compartment_addresses(inventory, network):
         yield invalid(f"{address} is held by the gateway compartment of {network.ref}.", "privateIPAddress")
     found = inventory.find(network)
     rdid = found[1].properties.routing_domain_id if found else ""
-    if mac and mac_text(mac) in (derived_mac("router", rdid), derived_mac("compartment", rdid)):
+    if mac and mac_text(mac) in {derived_mac(kind, rdid) for kind in ("router", *COMPARTMENT_MACS)}:
         yield invalid(f"{mac} is the distributed router's or the compartment's.", "privateMacAddress")
 
 

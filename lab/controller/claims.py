@@ -100,10 +100,9 @@ def _network_interface(path: Path, resource: Resource[NetworkInterface]) -> Iter
 
 
 def _virtual_gateway(path: Path, resource: Resource[VirtualGateway]) -> Iterator[Claim]:
-    for reference in resource.properties.gateway_subnets:
-        subnet = parse_path(reference.resource_ref)
-        if subnet is not None:
-            yield Claim("virtual gateway of", "", subnet.root.key, path.ref, "gatewaySubnets")
+    subnets = [parse_path(reference.resource_ref) for reference in resource.properties.gateway_subnets]
+    for network in sorted({subnet.root.key for subnet in subnets if subnet is not None}):
+        yield Claim("virtual gateway of", "", network, path.ref, "gatewaySubnets")
     # All tenants share the pool's public address and are told apart by the peer's, "expected to be unique"
     # (RAS Gateway High Availability).
     pools = [parse_path(reference.resource_ref) for reference in resource.properties.gateway_pools]

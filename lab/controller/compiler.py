@@ -19,15 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_network
+from ipaddress import ip_network
 from itertools import permutations
 
 from lab.controller.compartments import compartment_record
-from lab.controller.completion import derived_mac, router_address
+from lab.controller.completion import COMPARTMENT, COMPARTMENT_IPV6, derived_mac, router_address
 from lab.controller.domains import Endpoint, Frame, NodeEnd, Subnet
 from lab.controller.models_policy import ANY, PROTOCOLS, AccessControlList, AclRule, ports
+from lab.controller.prefixes import inside
 from lab.controller.shapes import Resource
 from lab.southbound import southbound_pb2 as pb
+from lab.southbound.identity import compartment_port
 from lab.southbound.keys import GoalState, record
 
 DEFAULT_ROUTES = {4: "0.0.0.0/0", 6: "::/0"}
@@ -122,19 +124,23 @@ def compile_port(endpoint: Endpoint) -> pb.Record:
     )
 
 
-def compartment_endpoint(frame: Frame) -> Endpoint | None:
-    """The compartment as an address like a VM's."""
-    place = frame.compartment
-    if place is None or frame.router is None:
-        return None
-    return Endpoint(
-        interface_id=f"compartment/{frame.rdid}",
-        node=place.node,
-        vsid=place.vsid,
-        address=place.address,
-        mac=derived_mac("compartment", frame.rdid),
-        provider_address=frame.router.provider_address,
-    )
+def compartment_endpoints(frame: Frame) -> dict[str, Endpoint | None]:
+    """The compartment's addresses, each like a VM's, by interface id; None: none of that IP version."""
+    place, router = frame.compartment, frame.router
+    ipv6 = place.ipv6 if place else None
+    return {
+        (name := compartment_port(frame.rdid, ipv6=kind == COMPARTMENT_IPV6)): Endpoint(
+            interface_id=name,
+            node=place.node,
+            vsid=at.vsid,
+            address=at.address,
+            mac=derived_mac(kind, frame.rdid),
+            provider_address=router.provider_address,
+        )
+        if place and at and router
+        else None
+        for kind, at in ((COMPARTMENT, place), (COMPARTMENT_IPV6, ipv6))
+    }
 
 
 def compile_compartment(frame: Frame) -> GoalState:
@@ -193,20 +199,16 @@ def _routes(frame: Frame) -> list[pb.Record]:
     place = frame.compartment
     if place is None:
         return []
-    prefixes = (ip_network(subnet.prefix) for subnet in frame.subnets)
-    inside = [prefix for prefix in prefixes if isinstance(prefix, IPv4Network)]
+    subnets = [ip_network(subnet.prefix) for subnet in frame.subnets]
     return [
         record(
             pb.CustomerRoute(
-                rdid=frame.rdid,
-                prefix=route.prefix,
-                vsid=place.vsid,
-                next_hop=place.address,
-                metric=route.metric,
+                rdid=frame.rdid, prefix=route.prefix, vsid=hop[0], next_hop=hop[1], metric=route.metric
             )
         )
         for route in frame.routes
-        if not any(IPv4Network(route.prefix).subnet_of(subnet) for subnet in inside)
+        if (hop := place.next_hop(route.prefix))
+        and not any(inside(ip_network(route.prefix), subnet) for subnet in subnets)
     ]
 
 

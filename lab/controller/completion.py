@@ -13,9 +13,12 @@ from typing import Any
 
 from lab.controller import claims
 from lab.controller.catalog import NETWORK_INTERFACES, VIRTUAL_NETWORKS, Path, parse_path
-from lab.controller.inventory import COMPARTMENT_ADDRESS, Inventory
+from lab.controller.inventory import COMPARTMENT_ADDRESS, COMPARTMENT_IPV6_ADDRESS, Inventory
 from lab.controller.models_tenant import IpConfiguration, NetworkInterface, VirtualNetwork, VirtualSubnet
 from lab.controller.shapes import VSID_MAX, VSID_MIN, Resource
+
+COMPARTMENT, COMPARTMENT_IPV6 = COMPARTMENT_MACS = ("compartment", "compartment-ipv6")
+"""What a compartment's interfaces are called in their MAC addresses and ports, by IP version."""
 
 
 def derived_mac(purpose: str, owner: str) -> str:
@@ -42,18 +45,20 @@ def free_address(prefix: str, taken: Callable[[str], bool]) -> str | None:
 
 def is_taken(inventory: Inventory, network: Path) -> Callable[[str], bool]:
     """Whether a customer address of a virtual network is a VM's or a compartment's."""
-    compartment = compartment_address(inventory, network)
+    compartment = compartment_addresses(inventory, network)
     return lambda address: (
-        address == compartment
+        address in compartment
         or inventory.holder(claims.CUSTOMER_ADDRESS, f"{network.key} {address}") is not None
     )
 
 
-def compartment_address(inventory: Inventory, network: Path) -> str | None:
-    """The address that a virtual network's compartment holds in the gateway subnet."""
+def compartment_addresses(inventory: Inventory, network: Path) -> set[str]:
+    """The addresses that a virtual network's compartment holds in the gateway subnets."""
     found = inventory.find(network)
-    rdid = found[1].properties.routing_domain_id if found else None
-    return inventory.allocations.get((COMPARTMENT_ADDRESS, rdid)) if rdid else None
+    rdid = (found[1].properties.routing_domain_id if found else None) or ""
+    kinds = (COMPARTMENT_ADDRESS, COMPARTMENT_IPV6_ADDRESS)
+    held = (inventory.allocations.get((kind, rdid)) for kind in kinds)
+    return {address for address in held if address}
 
 
 def complete(path: Path, resource: Resource[Any], inventory: Inventory) -> Resource[Any]:

@@ -9,6 +9,7 @@ from lab.controller.models_connection import (
     NetworkConnection,
     prefixes_of,
 )
+from lab.controller.prefixes import version_of
 from lab.controller.shapes import Resource
 from lab.southbound import southbound_pb2 as pb
 
@@ -46,8 +47,11 @@ def connection_record(item: Resource[NetworkConnection], place: Compartment) -> 
                 f"{address.ip_address}/{address.prefix_length}" for address in wanted.ip_addresses
             )
             for route in result.routes:
-                # The product's L3 connection has one peer: the tenant's router in the VLAN.
-                route.next_hop = route.next_hop or next(iter(wanted.peer_ip_addresses), "")
+                # The product's L3 connection has one peer, the tenant's router in the VLAN; it may have two
+                # addresses.
+                version = version_of(route.prefix)
+                peers = (peer for peer in wanted.peer_ip_addresses if version_of(peer) == version)
+                route.next_hop = route.next_hop or next(peers, "")
         case "NAT" if wanted.nat_configuration is not None:
             result.nat.CopyFrom(place.nats[item.resource_id])
         case "Link" if wanted.link_configuration is not None:

@@ -13,6 +13,7 @@ from lab.controller.connections_nat import vm_prefixes
 from lab.controller.inventory import Inventory
 from lab.controller.models_connection import LinkConfiguration, NetworkConnection
 from lab.controller.models_tenant import VirtualGateway, VirtualNetwork
+from lab.controller.prefixes import version_of
 from lab.controller.refusals import Complaint, in_use, invalid
 from lab.controller.shapes import Resource
 
@@ -115,7 +116,10 @@ def _apart(at: Path, connection: NetworkConnection, gateway: VirtualGateway) -> 
         if other.properties.connection_type != LINK or other.resource_id.lower() == at.ids[-1].lower():
             continue
         for route in other.properties.routes:
-            if any(IPv4Network(route.destination_prefix).overlaps(prefix) for prefix in prefixes):
+            # One of IPv6 is refused at that link itself.
+            if version_of(route.destination_prefix) == 4 and any(
+                IPv4Network(route.destination_prefix).overlaps(prefix) for prefix in prefixes
+            ):
                 yield invalid(
                     f"{route.destination_prefix} is behind the link {other.resource_id} already.",
                     f"{at.ref}: routes",

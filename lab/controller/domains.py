@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from lab.controller.models_tenant import NetworkInterface, VirtualGateway
 from lab.controller.observations import LearnedRoute
+from lab.controller.prefixes import version_of
 from lab.controller.shapes import Resource
 from lab.southbound import southbound_pb2 as pb
 
@@ -71,6 +72,15 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Ipv6Place:
+    """A compartment's place in an IPv6 subnet of the VM network."""
+
+    vsid: int
+    prefix: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Compartment:
     """A tenant's place on a gateway.
 
@@ -82,6 +92,7 @@ class Compartment:
         nats: what the NAT connections translate to, by connection.
         dial_in: the remote access, as a connection; None: there is none.
         links: routing domains that links lead to, by connection.
+        ipv6: None: the compartment is IPv4 alone.
     """
 
     node: str
@@ -96,6 +107,15 @@ class Compartment:
     nats: Mapping[str, pb.Nat] = field(default_factory=dict)
     dial_in: pb.Connection | None = field(default=None, repr=False)
     links: Mapping[str, str] = field(default_factory=dict)
+    ipv6: Ipv6Place | None = None
+
+    def next_hop(self, prefix: str) -> tuple[int, str] | None:
+        """Where hosts send what goes to a prefix: VSID and customer address. None: the compartment has none
+        of that IP version.
+        """
+        if version_of(prefix) == 4:
+            return self.vsid, self.address
+        return (self.ipv6.vsid, self.ipv6.address) if self.ipv6 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network
+from ipaddress import ip_address, ip_network
 from typing import cast
 
+from lab.controller.allocation import ipv6_gateway_subnet
 from lab.controller.catalog import GATEWAYS, PUBLIC_IP_ADDRESSES, Path, parse_path
 from lab.controller.connections_link import LINK, linked_domains
 from lab.controller.connections_nat import NAT, nat_message
-from lab.controller.domains import Compartment
-from lab.controller.inventory import COMPARTMENT_ADDRESS, GRE_VIP, PLACEMENT, PROVIDER_ADDRESS, Inventory
+from lab.controller.domains import Compartment, Ipv6Place
+from lab.controller.inventory import (
+    COMPARTMENT_ADDRESS,
+    COMPARTMENT_IPV6_ADDRESS,
+    GRE_VIP,
+    PLACEMENT,
+    PROVIDER_ADDRESS,
+    Inventory,
+)
 from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import GatewayPool
 from lab.controller.models_tenant import VirtualGateway
 from lab.controller.observations import CONNECTED, LearnedRoute, Observation
+from lab.controller.prefixes import in_order
 from lab.controller.shapes import Resource
 from lab.controller.vpn import dial_in_record
 
@@ -65,7 +74,17 @@ def compartment_of(network: Path, rdid: str, inventory: Inventory) -> Compartmen
         },
         dial_in=dial_in_record(vpn, inventory) if (vpn := resource.properties.vpn_configuration) else None,
         links=linked_domains(resource.properties, inventory),
+        ipv6=_ipv6_place(resource.properties, rdid, inventory),
     )
+
+
+def _ipv6_place(gateway: VirtualGateway, rdid: str, inventory: Inventory) -> Ipv6Place | None:
+    address = inventory.allocations.get((COMPARTMENT_IPV6_ADDRESS, rdid))
+    subnet = ipv6_gateway_subnet(inventory, gateway)
+    vsid = subnet[1].properties.virtual_subnet_id if subnet else None
+    if address is None or subnet is None or vsid is None:
+        return None
+    return Ipv6Place(vsid, subnet[1].properties.address_prefix, address)
 
 
 def _vlans(gateway: VirtualGateway, inventory: Inventory) -> dict[str, int]:
@@ -119,7 +138,7 @@ def best_routes(routes: Iterable[LearnedRoute]) -> tuple[LearnedRoute, ...]:
     for route in routes:
         if route.prefix not in best or route.metric < best[route.prefix].metric:
             best[route.prefix] = route
-    return tuple(sorted(best.values(), key=lambda r: IPv4Network(r.prefix)))
+    return tuple(sorted(best.values(), key=lambda r: in_order(r.prefix)))
 
 
 def unreachable_peers(gateway: VirtualGateway) -> list[str]:
@@ -132,7 +151,7 @@ def unreachable_peers(gateway: VirtualGateway) -> list[str]:
     (Troubleshoot-SDNExpress-PolicyConfigurationFailure-VirtualGateway-NetworkConnection).
     """
     prefixes = [
-        IPv4Network(route.destination_prefix)
+        ip_network(route.destination_prefix)
         for connection in gateway.network_connections
         if connection.properties.connection_type not in (NAT, LINK)
         for route in connection.properties.routes
@@ -141,7 +160,7 @@ def unreachable_peers(gateway: VirtualGateway) -> list[str]:
         peer.properties.peer_ip_address
         for router in gateway.bgp_routers
         for peer in router.properties.bgp_peers
-        if not any(IPv4Network(peer.properties.peer_ip_address).subnet_of(p) for p in prefixes)
+        if not any(ip_address(peer.properties.peer_ip_address) in prefix for prefix in prefixes)
     ]
 
 

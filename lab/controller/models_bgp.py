@@ -4,27 +4,30 @@ Fields and spelling: MS-NCNBI §3.1.5.17 (bgpRouters, policyMaps); the words of 
 Add-BgpRoutingPolicy, their values one text, separated by commas. Extensions to Microsoft's shape, all
 optional, after Add-BgpRouter, Add-BgpPeer, Add-BgpRouteAggregate and Set-BgpRouteFlapDampening:
 
-- `bgpRouters.properties`: `routeReflector`, `clusterId`, `transitRouting`, `ecmp`, `aggregates`, `dampening`
+- `bgpRouters.properties`: `IPv6Routing` (Enabled, or Disabled: the product's default), `localIPv6Address`
+  (next hop of what is offered of IPv6; default: the compartment's address in its IPv6 subnet),
+  `routeReflector`, `clusterId`, `transitRouting`, `ecmp`, `aggregates`, `dampening`
 - `bgpPeers.properties`: `holdTimeSeconds` (default 180, the product's), `idleHoldTimeSeconds`,
   `operationMode` (Mixed, or Server: the peer calls), `peeringMode` (Automatic, or Manual: not connected),
-  `maximumPrefixes`, `weight` (0: the product's, 32768), `routeReflectorClient`
+  `maximumPrefixes` (of each IP version), `weight` (0: the product's, 32768), `routeReflectorClient`
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from lab.controller.shapes import (
+    AnyPrefix,
     AsNumber,
     Ipv4,
+    Ipv6,
     OptionalReference,
     PositiveUint32,
-    Prefix,
     Refers,
     Resource,
     Shape,
@@ -47,11 +50,12 @@ def values(text: str) -> list[str]:
 
 
 def _prefix(text: str) -> None:
-    IPv4Network(text)
+    ip_network(text)
 
 
 def _address(text: str) -> None:
-    IPv4Address(text)
+    if "%" in str(ip_address(text)):
+        raise ValueError("a next hop has no scope")
 
 
 def _community(text: str) -> None:
@@ -167,7 +171,7 @@ class PolicyMap(Shape):
 class RouteAggregate(Shape):
     """A prefix that is offered for as long as a part of it is known."""
 
-    prefix: Prefix
+    prefix: AnyPrefix
     summary_only: bool = False
     preserve_as_path: bool = Field(default=False, alias="preserveASPath")
 
@@ -207,7 +211,9 @@ class BgpRouter(Shape):
     router_ip: tuple[Ipv4, ...] = ()
     is_enabled: bool = True
     require_igp_sync: bool = Field(default=True, alias="requireIGPSync")
-    bgp_networks: tuple[Prefix, ...] = ()
+    bgp_networks: tuple[AnyPrefix, ...] = ()
+    ipv6_routing: Annotated[str, word("Enabled", "Disabled"), Field(alias="IPv6Routing")] = "Disabled"
+    local_ipv6_address: Ipv6 | None = Field(default=None, alias="localIPv6Address")
     route_reflector: bool = False
     cluster_id: Ipv4 | None = None
     transit_routing: bool = False

@@ -20,6 +20,8 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from lab.controller.shapes import (
+    Address,
+    AnyPrefix,
     Ipv4,
     PositiveUint32,
     Prefix,
@@ -47,7 +49,7 @@ def _outage(seconds: int) -> int:
 
 def _unspecified_is_none(value: object) -> object:
     """PowerShell's clients write 0.0.0.0 where there is no next hop."""
-    return None if str(value).strip() in ("", "0.0.0.0") else value
+    return None if str(value).strip() in ("", "0.0.0.0", "::") else value
 
 
 class Route(Shape):
@@ -56,8 +58,8 @@ class Route(Shape):
     Only the routes of an L3 connection have a next hop: others lead to the far end.
     """
 
-    destination_prefix: Prefix
-    next_hop: Annotated[Ipv4 | None, BeforeValidator(_unspecified_is_none)] = None
+    destination_prefix: AnyPrefix
+    next_hop: Annotated[Address | None, BeforeValidator(_unspecified_is_none)] = None
     metric: int = Field(default=10, ge=0, le=0xFFFFFFFF)
     protocol: str | None = None
 
@@ -183,8 +185,8 @@ class LinkConfiguration(Shape):
 class ConnectionAddress(Shape):
     """An address of the compartment in its VLAN."""
 
-    ip_address: Ipv4
-    prefix_length: int = Field(ge=1, le=32)
+    ip_address: Address
+    prefix_length: int = Field(ge=1, le=128)
 
 
 class NetworkConnection(Shape):
@@ -198,7 +200,7 @@ class NetworkConnection(Shape):
     inbound_kilo_bits_per_second: PositiveUint32 = 5120
     routes: tuple[Route, ...] = ()
     ip_addresses: tuple[ConnectionAddress, ...] = ()
-    peer_ip_addresses: tuple[Ipv4, ...] = ()
+    peer_ip_addresses: tuple[Address, ...] = ()
     destination_ip_address: Ipv4 | None = None
     ip_sec_configuration: Annotated[IpsecConfiguration | None, BeforeValidator(empty_is_none)] = None
     gre_configuration: Annotated[GreConfiguration | None, BeforeValidator(empty_is_none)] = None

@@ -104,11 +104,15 @@ class NetworkInterface(Shape):
 
 
 class VirtualGateway(Shape):
-    """A tenant's share of the gateways: its connections, its remote access and its BGP router."""
+    """A tenant's share of the gateways: its connections, its remote access and its BGP router.
+
+    Its compartment stands in the first gateway subnet, which is IPv4, and in the second, which is IPv6, if
+    there is one.
+    """
 
     gateway_pools: Annotated[tuple[Reference, ...], Refers("gatewayPools")] = Field(min_length=1)
     gateway_subnets: Annotated[tuple[Reference, ...], Refers("virtualNetworks/subnets")] = Field(
-        min_length=1, max_length=1
+        min_length=1, max_length=2
     )
     routing_type: Annotated[str, word("Dynamic", "Static")] = "Dynamic"
     vpn_configuration: Annotated[VpnConfiguration | None, BeforeValidator(empty_is_none)] = None

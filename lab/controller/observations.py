@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
 from pydantic import TypeAdapter
 
@@ -144,7 +144,7 @@ def _routes(node: str, learned: pb.LearnedRoutes) -> tuple[LearnedRoute, ...]:
     best: dict[str, int] = {}
     for route in learned.routes:
         try:
-            prefix = str(IPv4Network(route.prefix))
+            prefix = str(ip_network(route.prefix))
         except ValueError:
             _log.warning("%s reports '%s' for %s, which is no prefix", node, route.prefix, learned.rdid)
             continue

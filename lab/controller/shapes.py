@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
@@ -136,6 +136,13 @@ def _ipv4(text: object) -> str:
     return str(IPv4Address(str(text).strip()))
 
 
+def _ipv6(text: object) -> str:
+    address = IPv6Address(str(text).strip())
+    if address.scope_id is not None:
+        raise ValueError("an address of the compartment has no scope")
+    return str(address)
+
+
 def _prefix(text: object) -> str:
     return str(IPv4Network(str(text).strip()))
 
@@ -194,6 +201,7 @@ def _text_schema(**schema: str) -> WithJsonSchema:
 
 
 Ipv4 = Annotated[str, BeforeValidator(_ipv4), _text_schema(format="ipv4")]
+Ipv6 = Annotated[str, BeforeValidator(_ipv6), _text_schema(format="ipv6")]
 Prefix = Annotated[str, BeforeValidator(_prefix), _text_schema(description="as 10.0.0.0/24")]
 Address = Annotated[str, BeforeValidator(_any_address), _text_schema(description="IPv4 or IPv6 address")]
 """Of a customer: provider addresses are IPv4."""

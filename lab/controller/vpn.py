@@ -14,6 +14,7 @@ from lab.controller.inventory import Inventory
 from lab.controller.models_fabric import PublicIpAddress
 from lab.controller.models_tenant import VirtualGateway, VirtualNetwork
 from lab.controller.models_vpn import VpnConfiguration
+from lab.controller.prefixes import inside
 from lab.controller.refusals import Complaint, in_use, invalid
 from lab.controller.shapes import Resource
 from lab.errors import LabError
@@ -111,7 +112,7 @@ def _routes(wanted: VpnConfiguration, gateway: VirtualGateway) -> Iterator[Compl
     pool = IPv4Network(wanted.ipv4_address_prefixes[0])
     for connection in gateway.network_connections:
         for route in connection.properties.routes:
-            if IPv4Network(route.destination_prefix).subnet_of(pool):
+            if inside(ip_network(route.destination_prefix), pool):
                 yield invalid(
                     f"The address pool {pool} holds {route.destination_prefix}, which connection "
                     f"'{connection.resource_id}' leads to.",

@@ -24,9 +24,8 @@ from lab.datapath.policy import (
     UserRoute,
 )
 from lab.southbound import southbound_pb2 as pb
+from lab.southbound.identity import COMPARTMENT_PREFIX
 
-COMPARTMENT_PREFIX = "compartment/"
-"""What the interface id of a gateway compartment's vport begins with (southbound.proto, Port)."""
 ICMP_PPS = 1000
 """ICMP errors that the distributed router sends to one port in a second, at most."""
 EVENT_PPS = 10

@@ -65,6 +65,7 @@ def routes(paths: Paths) -> None:
             DEVICE if tunnelled else config.wan,
             config.lan_router,
             None if tunnelled else config.gateway,
+            config.ipv6,
         )
         follow(sys.stdin.fileno(), known)
 

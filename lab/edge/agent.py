@@ -52,9 +52,11 @@ class EdgeAgent:
             self._told = said
 
     def _ensure_route(self, kernel: IPRoute) -> None:
-        """The compartment's BGP router is behind the gateway: nobody can announce the way to it."""
+        """The compartment is behind the gateway, BGP router and next hop: nobody can announce the way."""
+        tunnel = {} if self._tunnel is None else {"oif": self._tunnel.ensure(kernel), "scope": LINK_SCOPE}
+        way: dict[str, Any] = tunnel or {"gateway": self._config.gateway}
         destination = f"{self._config.compartment_address}/32"
-        way: dict[str, Any] = {"gateway": self._config.gateway}
-        if self._tunnel is not None:
-            way = {"oif": self._tunnel.ensure(kernel), "scope": LINK_SCOPE}
         kernel.route("replace", dst=destination, prefsrc=self._config.lan_router, **way)
+        if end := self._config.ipv6:
+            way = tunnel or {"gateway": end.gateway}
+            kernel.route("replace", dst=f"{end.compartment_address}/128", prefsrc=end.lan_router, **way)

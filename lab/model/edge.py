@@ -12,6 +12,23 @@ EDGE_PATH = Path("/etc/hnvlab/edge.json")
 
 
 @dataclass(frozen=True, slots=True)
+class Ipv6End:
+    """The IPv6 side of a site, whose BGP session is over IPv4.
+
+    Attributes:
+        lan_prefix: the site's own network, offered to the tenant.
+        lan_router: the router's address on that network: next hop of what it offers.
+        compartment_address: next hop of what the tenant offers.
+        gateway: the compartment's address in the VLAN; empty: a tunnel leads there.
+    """
+
+    lan_prefix: str
+    lan_router: str
+    compartment_address: str
+    gateway: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeConfig:
     """The content of /etc/hnvlab/edge.json.
 
@@ -29,6 +46,7 @@ class EdgeConfig:
         hold_time_s: BGP hold time to propose.
         wan: interface towards the gateway.
         carried: networks of other sites that are reached through this one, and whose AS each is.
+        ipv6: None: the site is IPv4 alone.
     """
 
     name: str
@@ -44,6 +62,7 @@ class EdgeConfig:
     hold_time_s: int
     wan: str = "wan0"
     carried: Mapping[str, int] = field(default_factory=dict)
+    ipv6: Ipv6End | None = None
 
     def to_json(self) -> str:
         """The configuration as it stands in the file."""
@@ -56,4 +75,6 @@ class EdgeConfig:
         Raises:
             FileNotFoundError: this node is none.
         """
-        return cls(**json.loads(path.read_text()))
+        values = json.loads(path.read_text())
+        ipv6 = values.get("ipv6")
+        return cls(**{**values, "ipv6": Ipv6End(**ipv6) if ipv6 else None})

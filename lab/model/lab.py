@@ -147,6 +147,11 @@ class SiteConfig:
         """Whether both ends of the tunnel have a BGP router."""
         return bool(self.local_asn and self.peer_asn) and not self.cloud
 
+    @property
+    def ipv6(self) -> None:
+        """IPsec carries IPv4 alone."""
+        return None
+
     def to_json(self) -> str:
         """The configuration as it stands in the file."""
         return json.dumps(asdict(self))

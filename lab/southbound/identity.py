@@ -45,6 +45,15 @@ class NodeIdentity:
         return cls(**json.loads(path.read_text()))
 
 
+COMPARTMENT_PREFIX = "compartment/"
+"""What interface ids of compartments' ports begin with: those carry what is outside of the VM network."""
+
+
+def compartment_port(rdid: str, *, ipv6: bool = False) -> str:
+    """Interface id of a compartment's port in its gateway subnet of an IP version."""
+    return f"{COMPARTMENT_PREFIX}{rdid}{'/ipv6' if ipv6 else ''}"
+
+
 def port_alias(lab: str, interface_id: str) -> str:
     """The interface alias that marks a vport as ours and ties it to its networkInterface resource.
 

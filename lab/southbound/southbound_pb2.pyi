@@ -265,7 +265,7 @@ class ProviderMember(_message.Message):
     def __init__(self, rdid: _Optional[str] = ..., provider_address: _Optional[str] = ..., gateway: _Optional[bool] = ..., forwarder: _Optional[bool] = ...) -> None: ...
 
 class Compartment(_message.Message):
-    __slots__ = ("rdid", "tenant", "vsid", "customer_address", "prefix_length", "mac", "router_address", "vm_prefixes", "vip", "connections", "bgp")
+    __slots__ = ("rdid", "tenant", "vsid", "customer_address", "prefix_length", "mac", "router_address", "vm_prefixes", "vip", "connections", "bgp", "ipv6")
     RDID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     VSID_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +277,7 @@ class Compartment(_message.Message):
     VIP_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     BGP_FIELD_NUMBER: _ClassVar[int]
+    IPV6_FIELD_NUMBER: _ClassVar[int]
     rdid: str
     tenant: str
     vsid: int
@@ -288,7 +289,22 @@ class Compartment(_message.Message):
     vip: str
     connections: _containers.RepeatedCompositeFieldContainer[Connection]
     bgp: BgpRouter
-    def __init__(self, rdid: _Optional[str] = ..., tenant: _Optional[str] = ..., vsid: _Optional[int] = ..., customer_address: _Optional[str] = ..., prefix_length: _Optional[int] = ..., mac: _Optional[str] = ..., router_address: _Optional[str] = ..., vm_prefixes: _Optional[_Iterable[str]] = ..., vip: _Optional[str] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ..., bgp: _Optional[_Union[BgpRouter, _Mapping]] = ...) -> None: ...
+    ipv6: CompartmentIpv6
+    def __init__(self, rdid: _Optional[str] = ..., tenant: _Optional[str] = ..., vsid: _Optional[int] = ..., customer_address: _Optional[str] = ..., prefix_length: _Optional[int] = ..., mac: _Optional[str] = ..., router_address: _Optional[str] = ..., vm_prefixes: _Optional[_Iterable[str]] = ..., vip: _Optional[str] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ..., bgp: _Optional[_Union[BgpRouter, _Mapping]] = ..., ipv6: _Optional[_Union[CompartmentIpv6, _Mapping]] = ...) -> None: ...
+
+class CompartmentIpv6(_message.Message):
+    __slots__ = ("customer_address", "prefix_length", "mac", "router_address", "vm_prefixes")
+    CUSTOMER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    ROUTER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    VM_PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    customer_address: str
+    prefix_length: int
+    mac: str
+    router_address: str
+    vm_prefixes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, customer_address: _Optional[str] = ..., prefix_length: _Optional[int] = ..., mac: _Optional[str] = ..., router_address: _Optional[str] = ..., vm_prefixes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Connection(_message.Message):
     __slots__ = ("name", "outbound_kbps", "inbound_kbps", "routes", "ipsec", "gre", "forwarding", "nat", "dial_in", "link")
@@ -479,7 +495,7 @@ class Link(_message.Message):
     def __init__(self, peer_rdid: _Optional[str] = ..., local_prefixes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BgpRouter(_message.Message):
-    __slots__ = ("asn", "router_id", "networks", "peers", "aggregates", "dampening", "route_reflector", "cluster_id", "ecmp", "transit_routing")
+    __slots__ = ("asn", "router_id", "networks", "peers", "aggregates", "dampening", "route_reflector", "cluster_id", "ecmp", "transit_routing", "local_ipv6_address")
     ASN_FIELD_NUMBER: _ClassVar[int]
     ROUTER_ID_FIELD_NUMBER: _ClassVar[int]
     NETWORKS_FIELD_NUMBER: _ClassVar[int]
@@ -490,6 +506,7 @@ class BgpRouter(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     ECMP_FIELD_NUMBER: _ClassVar[int]
     TRANSIT_ROUTING_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_IPV6_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     asn: int
     router_id: str
     networks: _containers.RepeatedScalarFieldContainer[str]
@@ -500,7 +517,8 @@ class BgpRouter(_message.Message):
     cluster_id: str
     ecmp: bool
     transit_routing: bool
-    def __init__(self, asn: _Optional[int] = ..., router_id: _Optional[str] = ..., networks: _Optional[_Iterable[str]] = ..., peers: _Optional[_Iterable[_Union[BgpPeer, _Mapping]]] = ..., aggregates: _Optional[_Iterable[_Union[BgpAggregate, _Mapping]]] = ..., dampening: _Optional[_Union[BgpDampening, _Mapping]] = ..., route_reflector: _Optional[bool] = ..., cluster_id: _Optional[str] = ..., ecmp: _Optional[bool] = ..., transit_routing: _Optional[bool] = ...) -> None: ...
+    local_ipv6_address: str
+    def __init__(self, asn: _Optional[int] = ..., router_id: _Optional[str] = ..., networks: _Optional[_Iterable[str]] = ..., peers: _Optional[_Iterable[_Union[BgpPeer, _Mapping]]] = ..., aggregates: _Optional[_Iterable[_Union[BgpAggregate, _Mapping]]] = ..., dampening: _Optional[_Union[BgpDampening, _Mapping]] = ..., route_reflector: _Optional[bool] = ..., cluster_id: _Optional[str] = ..., ecmp: _Optional[bool] = ..., transit_routing: _Optional[bool] = ..., local_ipv6_address: _Optional[str] = ...) -> None: ...
 
 class BgpPeer(_message.Message):
     __slots__ = ("name", "address", "asn", "hold_time_s", "passive", "max_prefixes", "weight", "route_reflector_client", "inbound", "outbound", "stopped", "idle_hold_time_s")

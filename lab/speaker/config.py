@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from lab.model.edge import Ipv6End
+
 
 class Speaker(Protocol):
     """Whose BGP router it is; `SiteConfig` and `EdgeConfig` say what each of them is."""
@@ -34,9 +36,12 @@ class Speaker(Protocol):
     @property
     def carried(self) -> Mapping[str, int]: ...
 
+    @property
+    def ipv6(self) -> Ipv6End | None: ...
+
 
 def exabgp_config(site: Speaker, routes_command: Sequence[str]) -> str:
-    """exabgp.conf: one neighbour, the tenant's compartment; the site offers its LAN.
+    """exabgp.conf: one neighbour, the tenant's compartment; the site offers its LAN, and that of IPv6.
 
     The site waits to be called: the compartment tries every second, while ExaBGP would fall back to ever
     longer pauses for as long as the tunnel is not yet there.
@@ -60,11 +65,12 @@ neighbor {site.compartment_address} {{
 
     family {{
         ipv4 unicast;
+{"        ipv6 unicast;" + chr(10) if site.ipv6 else ""}\
     }}
 
     static {{
         route {site.lan_prefix} next-hop self;
-{_carried(site)}    }}
+{_carried(site)}{_ipv6(site.ipv6)}    }}
 
     api {{
         processes [ routes ];
@@ -84,6 +90,11 @@ def _carried(site: Speaker) -> str:
         f"        route {prefix} next-hop self as-path [ {site.local_asn} {asn} ];\n"
         for prefix, asn in site.carried.items()
     )
+
+
+def _ipv6(end: Ipv6End | None) -> str:
+    """A session over IPv4 says by itself of no next hop of IPv6."""
+    return f"        route {end.lan_prefix} next-hop {end.lan_router};\n" if end else ""
 
 
 def exabgp_environment(site: Speaker) -> dict[str, str]:

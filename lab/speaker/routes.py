@@ -19,12 +19,14 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from lab import arp
+from lab.model.edge import Ipv6End
 
 log = logging.getLogger(__name__)
 
 BGP_PROTOCOL = 186
 """RTPROT_BGP of rtnetlink.h: routes that are ours, whoever of us set them."""
-FAMILY = "ipv4 unicast"
+FAMILIES = ("ipv4 unicast", "ipv6 unicast")
+EVERYTHING = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 LINK_GROUP = 1
 """RTMGRP_LINK: the kernel tells of devices that come and go."""
 LINK_SCOPE = 253
@@ -52,9 +54,10 @@ def updated(table: frozenset[str], message: Mapping[str, Any]) -> frozenset[str]
     if message.get("type") != "update":
         return table
     update = neighbor.get("message", {}).get("update", {})
-    withdrawn = {item["nlri"] for item in update.get("withdraw", {}).get(FAMILY, ())}
+    announce, withdraw = update.get("announce", {}), update.get("withdraw", {})
+    withdrawn = {item["nlri"] for family in FAMILIES for item in withdraw.get(family, ())}
     announced = {
-        item["nlri"] for items in update.get("announce", {}).get(FAMILY, {}).values() for item in items
+        item["nlri"] for family in FAMILIES for items in announce.get(family, {}).values() for item in items
     }
     return (table - withdrawn) | announced
 
@@ -67,18 +70,26 @@ class KernelRoutes:
         device: where they lead.
         source: the router's own address on them: it answers traceroute with it.
         via: next hop on the device; None: the device is a tunnel and needs none.
+        ipv6: of the same; None: the site is IPv4 alone, and takes no other routes.
         lan: the site's own segment. If a part of it comes to be elsewhere, the machines there are told, as
             they remember where it was; the router answers for it (proxy ARP).
     """
 
     def __init__(
-        self, kernel: IPRoute, device: str, source: str, via: str | None = None, lan: Lan | None = None
+        self,
+        kernel: IPRoute,
+        device: str,
+        source: str,
+        via: str | None = None,
+        ipv6: Ipv6End | None = None,
+        lan: Lan | None = None,
     ) -> None:
         self._kernel = kernel
         self._device = device
-        self._source = source
         self._lan = lan
-        self._way: dict[str, Any] = {"scope": LINK_SCOPE} if via is None else {"gateway": via}
+        self._ways = {socket.AF_INET: _way(source, via)}
+        if ipv6:
+            self._ways[socket.AF_INET6] = _way(ipv6.lan_router, ipv6.gateway or None)
 
     def set(self, prefixes: Iterable[str]) -> None:
         """Exactly these, unless the device is not there: then it is called again when it is.
@@ -90,10 +101,11 @@ class KernelRoutes:
         if not indexes:
             return
         there = {
-            f"{route.get('dst') or '0.0.0.0'}/{route['dst_len']}"
-            for route in self._kernel.get_routes(family=socket.AF_INET, proto=BGP_PROTOCOL)
+            f"{route.get('dst') or EVERYTHING[family]}/{route['dst_len']}"
+            for family in self._ways
+            for route in self._kernel.get_routes(family=family, proto=BGP_PROTOCOL)
         }
-        wanted = set(prefixes)
+        wanted = {prefix for prefix in prefixes if _family_of(prefix) in self._ways}
         for prefix in sorted(there - wanted):
             log.info("%s withdrawn", prefix)
             try:
@@ -117,7 +129,16 @@ class KernelRoutes:
             log.warning("%s not announced on %s: %s", network, self._lan.interface, error)
 
     def _change(self, what: str, prefix: str, index: int) -> None:
-        self._kernel.route(what, dst=prefix, oif=index, proto=BGP_PROTOCOL, prefsrc=self._source, **self._way)
+        way = self._ways[_family_of(prefix)]
+        self._kernel.route(what, dst=prefix, oif=index, proto=BGP_PROTOCOL, **way)
+
+
+def _way(source: str, via: str | None) -> dict[str, Any]:
+    return {"prefsrc": source, **({"scope": LINK_SCOPE} if via is None else {"gateway": via})}
+
+
+def _family_of(prefix: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in prefix else socket.AF_INET
 
 
 def follow(stdin: int, routes: KernelRoutes) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lab.southbound import southbound_pb2 as pb
 
-DEFAULT_ROUTE = "0.0.0.0/0"
+DEFAULT_ROUTES = ("0.0.0.0/0", "::/0")
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,24 @@ def modified(policy: pb.BgpPolicy, route: Seen) -> Seen:
         local_preference=policy.set_local_preference
         if policy.HasField("set_local_preference")
         else route.local_preference,
-        next_hop=policy.set_next_hop or route.next_hop,
+        next_hop=policy.set_next_hop if _of_one_version(policy.set_next_hop, route) else route.next_hop,
     )
+
+
+def _of_one_version(hop: str, route: Seen) -> bool:
+    """Whether a next hop can be the route's: one list of policies is for both IP versions."""
+    return bool(hop) and (":" in hop) == (":" in route.prefix)
 
 
 def evaluated(policies: Sequence[pb.BgpPolicy], route: Seen, *, inbound: bool) -> Seen | None:
     """The route after a list of policies; None: refused."""
-    by_default = inbound and route.prefix == DEFAULT_ROUTE
+    by_default = inbound and route.prefix in DEFAULT_ROUTES
     for policy in policies:
         if not matches(policy, route):
             continue
         if policy.action == "deny":
             return None
-        if by_default and DEFAULT_ROUTE not in policy.match_prefixes:
+        if by_default and route.prefix not in policy.match_prefixes:
             continue
         return modified(policy, route) if policy.action == "modify" else route
     if by_default or any(policy.action == "allow" for policy in policies):

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import islice
 from pathlib import Path
 
@@ -33,11 +33,36 @@ def message(kind: int, body: bytes = b"", marker: bytes = MARKER, length: int | 
     return marker + struct.pack("!HB", 19 + len(body) if length is None else length, kind) + body
 
 
-def opening(asn: int, router_id: str, version: int = 4, hold_time_s: int = 90) -> bytes:
-    """OPEN without optional parameters (§4.2)."""
-    return message(
-        Kind.OPEN, struct.pack("!BHH4sB", version, asn, hold_time_s, IPv4Address(router_id).packed, 0)
+IPV4_AND_IPV6 = bytes.fromhex("0104 0001 0001 0104 0002 0001")
+"""Capabilities: both as unicast (RFC 4760 §8)."""
+
+
+def opening(
+    asn: int, router_id: str, version: int = 4, hold_time_s: int = 90, capabilities: bytes = b""
+) -> bytes:
+    """OPEN (§4.2), with capabilities (RFC 5492 §4) if there are any."""
+    optional = bytes((2, len(capabilities))) + capabilities if capabilities else b""
+    head = struct.pack("!BHH4sB", version, asn, hold_time_s, IPv4Address(router_id).packed, len(optional))
+    return message(Kind.OPEN, head + optional)
+
+
+def update6(asn: int, reach: bytes) -> bytes:
+    """UPDATE with an MP_REACH_NLRI of this content (RFC 4760 §3), well-formed or not."""
+    attributes = (
+        bytes((0x40, 1, 1, 0))
+        + bytes((0x40, 2, 4, 2, 1))
+        + struct.pack("!H", asn)
+        + bytes((0x80, 14, len(reach)))
+        + reach
     )
+    return message(Kind.UPDATE, struct.pack("!HH", 0, len(attributes)) + attributes)
+
+
+def reach6(next_hop: str, *prefixes: str, afi: int = 2) -> bytes:
+    """Content of an MP_REACH_NLRI."""
+    hop = IPv6Address(next_hop).packed
+    offered = b"".join(_nlri(IPv6Network(prefix)) for prefix in prefixes)
+    return struct.pack("!HBB", afi, 1, len(hop)) + hop + bytes(1) + offered
 
 
 def update(
@@ -59,7 +84,7 @@ def update(
     )
 
 
-def _nlri(prefix: IPv4Network) -> bytes:
+def _nlri(prefix: IPv4Network | IPv6Network) -> bytes:
     return bytes((prefix.prefixlen,)) + prefix.network_address.packed[: (prefix.prefixlen + 7) // 8]
 
 
@@ -94,9 +119,9 @@ class Speaker:
         length, kind = struct.unpack("!HB", head[16:])
         return kind, self._exactly(length - 19)
 
-    def establish(self, asn: int, router_id: str) -> None:
+    def establish(self, asn: int, router_id: str, capabilities: bytes = b"") -> None:
         """OPEN and KEEPALIVE, both ways."""
-        self.say(opening(asn, router_id))
+        self.say(opening(asn, router_id, capabilities=capabilities))
         assert self.hear()[0] == Kind.OPEN
         self.say(message(Kind.KEEPALIVE))
         assert self.hear()[0] == Kind.KEEPALIVE

@@ -5,6 +5,8 @@ vm            10.0.2.1/29
 router        10.0.2.2; what is tested
 |    |   |
 one two ...   10.9.N.2, each behind a veth; BIRD with static routes
+
+With IPv6: the router is fd00:2::2, its sites fd09:N::2. The sessions are over IPv4 all the same.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 
 from gwnode.bgp.config import RouterConfig, protocol_name
@@ -29,6 +31,8 @@ ROUTER_ASN = 64512
 ROUTER = "10.0.2.2"
 NEIGHBOUR = "10.0.2.5"
 """An address that the router could reach in its own subnet."""
+ROUTER6 = "fd00:2::2"
+NEIGHBOUR6 = "fd00:2::5"
 HOLD_TIME_S = 9
 
 
@@ -64,6 +68,12 @@ class Site:
     asn: int
     offers: tuple[Offer, ...] = ()
     local_asn: int = 0
+    ipv6: bool = False
+
+    @property
+    def address6(self) -> str:
+        """Next hop of what it offers of IPv6."""
+        return f"fd09:{self.number}::2"
 
     @property
     def name(self) -> str:
@@ -92,10 +102,7 @@ class Site:
 log stderr all;
 router id {self.address};
 protocol device {{ }}
-protocol kernel {{ learn; ipv4 {{ import all; export none; }}; }}
-protocol static offered {{
-  ipv4;
-{"".join(offer.statement() for offer in self.offers)}}}
+{self._tables("ipv4", 4)}{self._tables("ipv6", 6) if self.ipv6 else ""}
 protocol bgp cloud {{
   local {self.address} as {self.asn};
   neighbor {ROUTER} as {ROUTER_ASN};
@@ -104,17 +111,32 @@ protocol bgp cloud {{
   connect delay time 1;
   connect retry time 1;
   error wait time 1, 2;
-  ipv4 {{
+{self._channel("ipv4", "")}
+{self._channel("ipv6", f"next hop address {self.address6};") if self.ipv6 else ""}
+}}
+"""
+
+    def _tables(self, channel: str, version: int) -> str:
+        routes = "".join(o.statement() for o in self.offers if ip_network(o.prefix).version == version)
+        return f"""
+protocol kernel {{ learn; {channel} {{ import all; export none; }}; }}
+protocol static offered{version} {{
+  {channel};
+{routes}}}
+"""
+
+    def _channel(self, channel: str, next_hop: str) -> str:
+        return f"""\
+  {channel} {{
+    {next_hop}
     import all;
     export filter {{
-      if proto != "offered" then reject;
+      if proto != "offered4" && proto != "offered6" then reject;
       # BIRD gives on no MED but its own filter's.
       if defined(bgp_med) then bgp_med = bgp_med;
       accept;
     }};
-  }};
-}}
-"""
+  }};"""
 
 
 @dataclass
@@ -134,8 +156,11 @@ class BgpWorld:
             address=IPv4Address(ROUTER),
             asn=ROUTER_ASN,
             router_id=IPv4Address(ROUTER),
-            networks=(IPv4Network("10.0.0.0/24"),),
-            refused=(IPv4Network("10.0.0.0/24"), IPv4Network("10.0.2.0/29")),
+            networks=(IPv4Network("10.0.0.0/24"), IPv6Network("fd00:1::/64")),
+            refused=(
+                *(IPv4Network("10.0.0.0/24"), IPv4Network("10.0.2.0/29")),
+                *(IPv6Network("fd00:1::/64"), IPv6Network("fd00:2::/64")),
+            ),
             peers=(),
             max_prefixes=1000,
         )
@@ -164,6 +189,7 @@ class BgpWorld:
             Namespace(self.path(name)).ensure()
         self._wire("router", "ca0", "vm", "eth0")
         self.run("router", "ip", "address", "add", f"{ROUTER}/29", "dev", "ca0")
+        self.run("router", "ip", "address", "add", f"{ROUTER6}/64", "dev", "ca0", "nodad")
         for site in sites:
             self.build_site(site)
             self.write(site)
@@ -177,6 +203,9 @@ class BgpWorld:
         self.run(site.name, "ip", "route", "add", f"{ROUTER}/32", "dev", "wan0")
         # As an IPsec tunnel's: a device that leads to one other end.
         self.run("router", "ip", "route", "add", f"{site.address}/32", "dev", f"s{site.number}")
+        self.run(site.name, "ip", "address", "add", f"{site.address6}/128", "dev", "wan0", "nodad")
+        self.run(site.name, "ip", "route", "add", f"{ROUTER6}/128", "dev", "wan0")
+        self.run("router", "ip", "route", "add", f"{site.address6}/128", "dev", f"s{site.number}")
 
     def write(self, site: Site) -> None:
         """A site's configuration."""
@@ -204,6 +233,7 @@ class BgpWorld:
             ecmp=wanted.ecmp,
             transit=wanted.transit_routing,
             route_reflector=wanted.route_reflector,
+            address6=IPv6Address(wanted.local_ipv6_address) if wanted.local_ipv6_address else None,
         )
         self.router.apply(self.config, wanted)
 
@@ -233,9 +263,13 @@ class BgpWorld:
 
     def kernel_routes(self) -> dict[str, str]:
         """The router's BGP routes in its kernel, and what stands behind their prefix."""
-        lines = self.run("router", "ip", "-o", "route", "show", "proto", "bird").splitlines()
+        lines = [
+            line
+            for version in ("-4", "-6")
+            for line in self.run("router", "ip", version, "-o", "route", "show", "proto", "bird").splitlines()
+        ]
         words = (line.removeprefix("unreachable ").partition(" ") for line in lines)
-        return {prefix if "/" in prefix else f"{prefix}/32": rest.strip() for prefix, _, rest in words}
+        return {str(ip_network(prefix)): rest.strip() for prefix, _, rest in words}
 
     def close(self) -> None:
         """End our processes, and remove the namespaces."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from lab.datapath.front_end import GreLeg
 from lab.datapath.front_end_abi import FrontEndDrop
 
+IPV6 = b"\x86\xdd"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -57,7 +59,7 @@ def judge(
     flags, protocol, key = struct.unpack("!HHI", frame[34:42])
     if flags != 0x2000:
         return Verdict(FrontEndDrop.GRE_FLAGS)
-    if protocol != 0x0800:
+    if protocol not in (0x0800, 0x86DD):
         return Verdict(FrontEndDrop.GRE_PROTOCOL)
     for leg in legs:
         if (leg.local.packed, leg.remote.packed, leg.key) == (ip[16:20], ip[12:16], key):
@@ -66,24 +68,40 @@ def judge(
 
 
 def _inside(frame: bytes, outer_tos: int, brought: int, leg: GreLeg, outer_mac: bytes, mtu: int) -> Verdict:
-    packet = frame[42:]
-    if len(packet) < 20:
-        return Verdict(FrontEndDrop.INNER_MALFORMED, leg.interface)
-    header, total = (packet[0] & 15) * 4, int.from_bytes(packet[2:4], "big")
-    if packet[0] >> 4 != 4 or header < 20 or not header <= total <= brought:
+    packet, protocol = frame[42:], frame[36:38]
+    sound = _sound6 if protocol == IPV6 else _sound4
+    if not sound(packet, brought):
         return Verdict(FrontEndDrop.INNER_MALFORMED, leg.interface)
     if len(packet) > mtu:
         return Verdict(FrontEndDrop.TOO_BIG, leg.interface)
     # RFC 6040, table 4: rows are the inner field, columns the outer one; None: drop.
     table = {0: (0, 0, 0, None), 1: (1, 1, 1, 3), 2: (2, 1, 2, 3), 3: (3, 3, 3, 3)}
-    before = packet[1]
+    before = packet[1] if protocol != IPV6 else int.from_bytes(packet[:2], "big") >> 4 & 0xFF
     ecn = table[before & 3][outer_tos & 3]
     if ecn is None:
         return Verdict(FrontEndDrop.ECN, leg.interface)
     if ecn != before & 3:
-        packet = _with_tos(packet, before & 0xFC | ecn)
+        packet = (_with_class if protocol == IPV6 else _with_tos)(packet, before & 0xFC | ecn)
     mac = bytes.fromhex(leg.mac.replace(":", ""))
-    return Verdict(FrontEndDrop.FORWARDED, leg.interface, mac + outer_mac + b"\x08\0" + packet)
+    return Verdict(FrontEndDrop.FORWARDED, leg.interface, mac + outer_mac + protocol + packet)
+
+
+def _sound4(packet: bytes, brought: int) -> bool:
+    if len(packet) < 20:
+        return False
+    header, total = (packet[0] & 15) * 4, int.from_bytes(packet[2:4], "big")
+    return packet[0] >> 4 == 4 and header >= 20 and header <= total <= brought
+
+
+def _sound6(packet: bytes, brought: int) -> bool:
+    if len(packet) < 40:
+        return False
+    return packet[0] >> 4 == 6 and 40 + int.from_bytes(packet[4:6], "big") <= brought
+
+
+def _with_class(packet: bytes, traffic_class: int) -> bytes:
+    first = int.from_bytes(packet[:4], "big") & 0xF00FFFFF | traffic_class << 20
+    return first.to_bytes(4, "big") + packet[4:]
 
 
 def _with_tos(packet: bytes, tos: int) -> bytes:

@@ -4,7 +4,8 @@ red   blue                     red-site   blue-site
    |  |                               |  |
     gw  203.0.113.1, VIP .10 ------- site  203.0.113.2
 
-Both tenants have the same addresses: 10.9.0.1 and .2 at `tunnel0` (GRE), 10.8.0.1 and .2 at `vlan0`.
+Both tenants have the same addresses: 10.9.0.1 and .2 at `tunnel0` (GRE), 10.8.0.1 and .2 at `vlan0`; of IPv6
+fd09::1 and ::2, fd08::1 and ::2.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ def front_end_world() -> Iterator[FrontEndWorld]:
                 node.plug_vlan(inner, f"v-{tenant}", VLANS[tenant])
                 inner.ip(f"addr add 10.9.0.{last}/24 dev tunnel0")
                 inner.ip(f"addr add 10.8.0.{last}/24 dev vlan0")
+                inner.ip(f"addr add fd09::{last}/64 dev tunnel0 nodad")
+                inner.ip(f"addr add fd08::{last}/64 dev vlan0 nodad")
         for node in (gw, site):
             node.start()
             node.apply()

@@ -34,7 +34,8 @@ POLL_S = 0.05
 
 
 class WireEndpoint:
-    """Stands for the WNV filter: what leaves a vport goes, whole, to the interface `x-TENANT` and back."""
+    """Stands for the WNV filter: what leaves a vport goes, whole, to the interface `x-TENANT` or
+    `x6-TENANT` and back."""
 
     def __init__(self) -> None:
         self._wired: set[int] = set()
@@ -44,13 +45,18 @@ class WireEndpoint:
         for record in goal.values():
             if record.HasField("compartment"):
                 name = record.compartment.tenant
-                vport, wire = interface_name("v-", name), interface_name("x-", name)
-                index = socket.if_nametoindex(vport)
-                if index not in self._wired and wire not in tc("filter", "show", "dev", vport, "ingress"):
-                    lines += [*redirect(vport, wire), *redirect(wire, vport)]
-                self._wired.add(index)
+                lines += self._wire(interface_name("v-", name), interface_name("x-", name))
+                if record.compartment.HasField("ipv6"):
+                    lines += self._wire(interface_name("v6-", name), interface_name("x6-", name))
         if lines:
             tc("-batch", "-", text="\n".join(lines))
+
+    def _wire(self, vport: str, wire: str) -> list[str]:
+        """Lines for tc, unless it is done."""
+        index = socket.if_nametoindex(vport)
+        done = index in self._wired or wire in tc("filter", "show", "dev", vport, "ingress")
+        self._wired.add(index)
+        return [] if done else [*redirect(vport, wire), *redirect(wire, vport)]
 
     def report(self) -> pb.Report:
         return pb.Report()

@@ -132,14 +132,15 @@ class World:
             yield server
 
     @contextmanager
-    def undisturbed(self, tenant: str, interval_s: float = 0.02) -> Iterator[None]:
+    def undisturbed(
+        self, tenant: str, interval_s: float = 0.02, target: str = "192.168.50.10"
+    ) -> Iterator[None]:
         """Traffic from a tenant's VM to its site, of which no packet may be lost meanwhile.
 
         Raises:
             AssertionError: some were.
         """
-        words = ("ping", "-q", "-i", str(interval_s), "192.168.50.10")
-        with self.piped(f"vm-{tenant}", *words) as pinging:
+        with self.piped(f"vm-{tenant}", "ping", "-q", "-i", str(interval_s), target) as pinging:
             yield
             pinging.send_signal(signal.SIGINT)
             said = pinging.communicate(timeout=10)[0]

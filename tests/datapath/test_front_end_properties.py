@@ -55,14 +55,32 @@ def ip4(draw: st.DrawFn, source: bytes, destination: bytes, protocol: int, body:
 
 
 @st.composite
+def ip6(draw: st.DrawFn, body: bytes) -> bytes:
+    """The same of IPv6."""
+    header = bytearray(40)
+    version = draw(mostly(6, st.integers(0, 15)))
+    header[:4] = (version << 28 | draw(st.integers(0, 0xFFFFFFF))).to_bytes(4, "big")
+    header[4:6] = draw(mostly(len(body), st.integers(0, 90))).to_bytes(2, "big")
+    header[6:8] = bytes((17, 63))
+    return bytes(header) + body
+
+
+@st.composite
 def frames(draw: st.DrawFn) -> bytes:
     """What a customer's end, or somebody who plays one, sends to the gateway."""
-    payload = draw(st.sampled_from([0, 8, 40, LEG_MTU - 20, LEG_MTU - 19]).map(bytes))
-    inside = draw(ip4(bytes((192, 168, 50, 10)), bytes((10, 0, 0, 4)), 17, payload))
+    payload = draw(
+        st.sampled_from([0, 8, 40, LEG_MTU - 40, LEG_MTU - 39, LEG_MTU - 20, LEG_MTU - 19]).map(bytes)
+    )
+    usual = draw(st.sampled_from([0x0800, 0x86DD]))
+    inside = (
+        draw(ip4(bytes((192, 168, 50, 10)), bytes((10, 0, 0, 4)), 17, payload))
+        if usual == 0x0800
+        else draw(ip6(payload))
+    )
     if draw(mostly(0, st.just(1))):
-        inside = inside[: draw(st.integers(0, 24))]
+        inside = inside[: draw(st.integers(0, 44))]
     flags = draw(mostly(0x2000, st.integers(0, 0xFFFF)))
-    protocol = draw(mostly(0x0800, st.sampled_from([0x6558, 0x86DD, 0])))
+    protocol = draw(mostly(usual, st.sampled_from([0x6558, 0x86DD, 0x0800, 0])))
     key = draw(mostly(draw(st.sampled_from([leg.key for leg in TUNNELS])), st.integers(0, 2**32 - 1)))
     gre = flags.to_bytes(2, "big") + protocol.to_bytes(2, "big") + key.to_bytes(4, "big")
     local = draw(st.sampled_from([LOCAL, OTHER_LOCAL, IPv4Address("203.0.113.99")]))

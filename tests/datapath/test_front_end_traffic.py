@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from lab.testing import eventually
 
 from .front_end_world import FE, FE_MTU, SITE, VIP, FrontEndWorld, Node, front_end_world, join
 from .netns import Namespace, namespaces, pin_directory
-from .probe import Sink, blast, ping
+from .probe import Answer, Sink, blast, ping
+from .probe6 import ping6
 from .world import Tenant, Vm, World, world
 
 pytestmark = pytest.mark.root
@@ -33,7 +35,14 @@ BEHIND = Tenant(
     ),
     (("10.9.0.0/24", COMPARTMENT),),
 )
-OVER_GRE, OVER_VLAN = "10.9.0", "10.8.0"
+COMPARTMENT6 = Vm("c", "h2", 6003, "fd00:2::2", "00:15:5d:0a:02:03", compartment=True)
+BEHIND6 = Tenant(
+    BEHIND.rdid,
+    (Vm("vm", "h1", 6001, "fd00:1::4", "00:15:5d:0a:00:06"), COMPARTMENT6),
+    (("fd09::/64", COMPARTMENT6),),
+)
+OVER_GRE, OVER_VLAN = "10.9.0.", "10.8.0."
+OVER_GRE6, OVER_VLAN6 = "fd09::", "fd08::"
 TENANTS = ("red", "blue")
 
 
@@ -44,7 +53,17 @@ def net() -> Iterator[FrontEndWorld]:
 
 
 def answered(source: Namespace, destination: str, size: int = 56) -> None:
-    assert source.call(lambda: ping(destination, size=size)) is not None
+    assert source.call(lambda: echo(destination, size)) is not None
+
+
+def echo(destination: str, size: int, within_s: float = 2.0) -> Answer | None:
+    send = ping6 if ":" in destination else ping
+    try:
+        return send(destination, size=size, within_s=within_s)
+    except OSError as error:
+        if error.errno != errno.EMSGSIZE:  # of IPv6, the sender's own kernel says so
+            raise
+        return None
 
 
 def reachable(source: Namespace, destination: str, size: int = 56) -> None:
@@ -81,39 +100,45 @@ def longest_frame(namespace: Namespace, interface: str) -> Iterator[Callable[[],
         yield longest
 
 
-@pytest.mark.parametrize("network", [OVER_GRE, OVER_VLAN])
+@pytest.mark.parametrize("network", [OVER_GRE, OVER_VLAN, OVER_GRE6, OVER_VLAN6])
 @pytest.mark.parametrize("tenant", TENANTS)
 def test_both_ends_reach_each_other(net: FrontEndWorld, tenant: str, network: str) -> None:
     here, there = net.inside[tenant], net.inside[f"{tenant}-site"]
-    reachable(here, f"{network}.2")
-    answered(there, f"{network}.1")
+    reachable(here, f"{network}2")
+    answered(there, f"{network}1")
 
 
-@pytest.mark.parametrize(("network", "most"), [(OVER_GRE, FE_MTU - 28), (OVER_VLAN, FE_MTU)])
+@pytest.mark.parametrize(
+    ("network", "most"),
+    [
+        *((OVER_GRE, FE_MTU - 28 - 28), (OVER_VLAN, FE_MTU - 28)),
+        *((OVER_GRE6, FE_MTU - 28 - 48), (OVER_VLAN6, FE_MTU - 48)),
+    ],
+)
 def test_the_mtu_is_what_the_wire_leaves(net: FrontEndWorld, network: str, most: int) -> None:
-    reachable(net.inside["red"], f"{network}.2", most - 28)
-    assert net.inside["red"].call(lambda: ping(f"{network}.2", size=most - 26, within_s=0.3)) is None
+    reachable(net.inside["red"], f"{network}2", most)
+    assert net.inside["red"].call(lambda: echo(f"{network}2", most + 2, within_s=0.3)) is None
 
 
-@pytest.mark.parametrize("network", [OVER_GRE, OVER_VLAN])
+@pytest.mark.parametrize("network", [OVER_GRE, OVER_VLAN, OVER_GRE6, OVER_VLAN6])
 def test_super_packets_stay_whole_both_ways(net: FrontEndWorld, network: str) -> None:
     here, there = net.inside["red"], net.inside["red-site"]
     for source, target, last in ((here, there, 2), (there, here, 1)):
         with longest_frame(net.gw.namespace, FE) as longest:
-            transfer(source, target, f"{network}.{last}")
+            transfer(source, target, f"{network}{last}")
             assert longest() > 4 * FE_MTU
 
 
-@pytest.mark.parametrize("network", [OVER_GRE, OVER_VLAN])
+@pytest.mark.parametrize("network", [OVER_GRE, OVER_VLAN, OVER_GRE6, OVER_VLAN6])
 def test_each_tenant_reaches_only_its_own(net: FrontEndWorld, network: str) -> None:
     """The same addresses and ports, the same tunnel ends; only key and VLAN differ."""
     for tenant in TENANTS:
-        reachable(net.inside[tenant], f"{network}.2")
-    heard = {tenant: net.inside[f"{tenant}-site"].call(lambda: udp(f"{network}.2")) for tenant in TENANTS}
+        reachable(net.inside[tenant], f"{network}2")
+    heard = {tenant: net.inside[f"{tenant}-site"].call(lambda: udp(f"{network}2")) for tenant in TENANTS}
     try:
         for tenant in TENANTS:
             for _ in range(20):
-                net.inside[tenant].call(partial(say, tenant, f"{network}.2"))
+                net.inside[tenant].call(partial(say, tenant, f"{network}2"))
         for tenant in TENANTS:
             assert {heard[tenant].recv(100) for _ in range(20)} == {tenant.encode()}
             heard[tenant].setblocking(False)
@@ -125,21 +150,25 @@ def test_each_tenant_reaches_only_its_own(net: FrontEndWorld, network: str) -> N
 
 
 def udp(address: str) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener = socket.socket(family_of(address), socket.SOCK_DGRAM)
     listener.settimeout(5)
     listener.bind((address, 5000))
     return listener
 
 
+def family_of(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def say(text: str, address: str) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as speaker:
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as speaker:
         speaker.sendto(text.encode(), (address, 5000))
 
 
 def test_each_leg_counts_its_own_packets(net: FrontEndWorld) -> None:
-    reachable(net.inside["red"], f"{OVER_GRE}.2")
+    reachable(net.inside["red"], f"{OVER_GRE}2")
     before = net.gw.front_end.counters().legs
-    answered(net.inside["red"], f"{OVER_GRE}.2", size=100)
+    answered(net.inside["red"], f"{OVER_GRE}2", size=100)
     after = net.gw.front_end.counters().legs
     octets = 14 + 20 + 8 + 100
     was, now = before["g-red"], after["g-red"]
@@ -150,7 +179,7 @@ def test_each_leg_counts_its_own_packets(net: FrontEndWorld) -> None:
 
 def test_a_super_packet_counts_as_the_packets_that_it_stands_for(net: FrontEndWorld) -> None:
     before = net.gw.front_end.counters().legs["g-red"]
-    transfer(net.inside["red"], net.inside["red-site"], f"{OVER_GRE}.2")
+    transfer(net.inside["red"], net.inside["red-site"], f"{OVER_GRE}2")
     after = net.gw.front_end.counters().legs["g-red"]
     segment = FE_MTU - 28 - 40
     assert after.packets_out - before.packets_out > 0.9 * MEBIBYTE / segment
@@ -160,11 +189,11 @@ def test_the_agent_dies_and_the_traffic_does_not(net: FrontEndWorld) -> None:
     net.gw.stop()
     try:
         for network in (OVER_GRE, OVER_VLAN):
-            reachable(net.inside["red"], f"{network}.2")
+            reachable(net.inside["red"], f"{network}2")
     finally:
         net.gw.start()
     assert net.gw.namespace.call(lambda: net.gw.front_end.apply(net.gw.legs)) == []
-    answered(net.inside["red"], f"{OVER_GRE}.2")
+    answered(net.inside["red"], f"{OVER_GRE}2")
 
 
 def test_a_compartment_between_two_tunnels_forwards_and_tells_what_does_not_fit() -> None:
@@ -220,10 +249,10 @@ class Chain:
 
 
 @contextmanager
-def chain(encapsulation: str) -> Iterator[Chain]:
+def chain(encapsulation: str, behind: Tenant = BEHIND) -> Iterator[Chain]:
     settings = pb.SwitchSettings(encapsulation=encapsulation)
     with (
-        world((BEHIND,), settings) as overlay,
+        world((behind,), settings) as overlay,
         namespaces("site", "lan") as made,
         pin_directory() as pins,
     ):
@@ -233,9 +262,12 @@ def chain(encapsulation: str) -> Iterator[Chain]:
         gw.plug_gre(inner, "g-red", SITE, 7)
         site.plug_gre(made["lan"], "g-red", VIP, 7)
         inner.ip("addr add 10.9.0.1/24 dev tunnel0")
-        inner.run("sysctl -qw net.ipv4.ip_forward=1")
+        inner.ip("addr add fd09::1/64 dev tunnel0 nodad")
+        inner.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
         made["lan"].ip("addr add 10.9.0.2/24 dev tunnel0")
+        made["lan"].ip("addr add fd09::2/64 dev tunnel0 nodad")
         made["lan"].ip("route add default dev tunnel0")
+        made["lan"].ip("-6 route add default dev tunnel0")
         for node in (gw, site):
             node.start()
             node.apply()
@@ -246,12 +278,17 @@ def chain(encapsulation: str) -> Iterator[Chain]:
             site.stop()
 
 
+@pytest.mark.parametrize(
+    ("behind", "lan", "vm"), [(BEHIND, "10.9.0.2", "10.0.0.4"), (BEHIND6, "fd09::2", "fd00:1::4")]
+)
 @pytest.mark.parametrize("encapsulation", ["nvgre", "vxlan"])
-def test_super_packets_go_from_the_overlay_into_a_tunnel_and_back(encapsulation: str) -> None:
+def test_super_packets_go_from_the_overlay_into_a_tunnel_and_back(
+    encapsulation: str, behind: Tenant, lan: str, vm: str
+) -> None:
     """The tunnels have headers of two shapes; the second is put on while the first one's marks are there."""
-    with chain(encapsulation) as net:
-        reachable(net.vm, "10.9.0.2")
-        for source, target, address in ((net.vm, net.lan, "10.9.0.2"), (net.lan, net.vm, "10.0.0.4")):
+    with chain(encapsulation, behind) as net:
+        reachable(net.vm, lan)
+        for source, target, address in ((net.vm, net.lan, lan), (net.lan, net.vm, vm)):
             with longest_frame(net.gw.namespace, FE) as longest:
                 transfer(source, target, address)
                 assert longest() > 4 * FE_MTU

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gwnode.bgp.family import FAMILIES
 from gwnode.bgp.policies import statements
 from lab.southbound import southbound_pb2 as pb
 
@@ -158,7 +159,7 @@ def test_a_policy_map_reaches_the_gateway_in_its_order(center: Datacenter) -> No
     )
     assert [(item.name, item.action) for item in inbound[1:]] == [("way out", "allow"), ("rest", "deny")]
     # The gateway understands what the controller says.
-    assert statements(list(inbound), inbound=True)
+    assert all(statements(list(inbound), family, inbound=True) for family in FAMILIES)
     assert center.get(f"{BLUE}/policyMaps/in")["properties"]["policyList"][1]["policyName"] == "way out"
 
 
@@ -166,7 +167,8 @@ def test_a_policy_map_reaches_the_gateway_in_its_order(center: Datacenter) -> No
     ("bad", "why"),
     [
         (policy(MatchPrefix="10.0.0.1/24"), "host bits"),
-        (policy(MatchPrefix="2001:db8::/32"), "2001:db8"),
+        (policy(MatchPrefix="2001:db8::1/32"), "host bits"),
+        (policy("ModifyAttribute", NewNextHop="fe80::1%x"), "scope"),
         (policy(MatchPrefix=""), "needs a value"),
         (policy(MatchASNRange="7-3"), "range of AS numbers"),
         (policy(MatchASNRange="0"), "range of AS numbers"),

@@ -151,7 +151,7 @@ def test_an_ipsec_connection_says_how_long_its_peer_may_be_silent(lab: Datacente
         (gre(key=1 << 32), "greKey"),
         (l3() | {"l3Configuration": {}}, "needs a VLAN"),
         (l3("no-vlan", ipAddresses=[{"ipAddress": "10.9.0.5", "prefixLength": 24}]), "has no VLAN"),
-        (l3(ipAddresses=[]), "needs an address in its VLAN"),
+        (l3(ipAddresses=[]), "needs an IPv4 address in its VLAN"),
         (l3(ipAddresses=[{"ipAddress": "10.127.135.5", "prefixLength": 25}]), "outside of the VLAN"),
         (l3(peerIPAddresses=["10.127.135.1"]), "not in the connection's own network"),
         (l3(peerIPAddresses=[]), "there is none"),

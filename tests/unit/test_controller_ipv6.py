@@ -101,7 +101,7 @@ def test_a_gateways_compartment_is_ipv4(lab: Datacenter) -> None:
     place = next(c for c in lab.records("gw01", "compartment") if c.tenant == "six")
     assert list(place.vm_prefixes) == []
     changed = network("2001:db8::/64", "2001:db8:0:9::/64", "2001:db8:0:1::/64")
-    assert "compartment is IPv4" in lab.refusal(NETWORK, changed)
+    assert "its compartment has an interface in an IPv4 subnet first" in lab.refusal(NETWORK, changed)
 
 
 def test_external_router_mode_has_a_default_route_for_each_ip_version(lab: Datacenter) -> None:

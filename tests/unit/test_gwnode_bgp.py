@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -175,13 +175,83 @@ def test_bird_conf_with_everything() -> None:
         pb.BgpPolicy(action="deny", match_communities=["1:65536"]),
         pb.BgpPolicy(action="deny", match_communities=["1:1), (2,2"]),
         pb.BgpPolicy(action="deny", match_next_hops=["10.0.0.1 ]; accept"]),
+        pb.BgpPolicy(action="deny", match_next_hops=["fe80::1%x ]; accept"]),
         pb.BgpPolicy(action="modify", set_next_hop="nowhere"),
     ],
 )
 def test_what_bird_would_not_understand_is_refused(policy: pb.BgpPolicy) -> None:
     peer = pb.BgpPeer(address="192.168.50.1", asn=1, inbound=[policy])
-    with pytest.raises(ValueError, match=r"host bits|policy|community|digits|octets"):
+    with pytest.raises(ValueError, match=r"host bits|policy|community|address|scope"):
         render(replace(CONFIG, peers=(peer,)))
+
+
+SIX = replace(
+    CONFIG,
+    address6=IPv6Address("fd00:2::2"),
+    networks=(*CONFIG.networks, IPv6Network("fd00:1::/64")),
+    refused=(*CONFIG.refused, IPv6Network("fd00:1::/64")),
+)
+
+
+def test_bird_conf_with_ipv6() -> None:
+    """Beside what it says of IPv4 alone, and nowhere but there."""
+    assert render(SIX) == (GOLDEN / "bird-ipv6.conf").read_text()
+    assert render(replace(SIX, address6=None)) == render(CONFIG)
+
+
+@pytest.mark.skipif(not shutil.which("bird"), reason="BIRD is not installed on this machine")
+def test_bird_understands_everything_of_both_versions(tmp_path: Path) -> None:
+    whole = replace(
+        full(),
+        address6=IPv6Address("fd00:2::2"),
+        flaps=tmp_path / "flaps.log",
+        summarised=(IPv4Network("10.0.0.0/16"), IPv6Network("fd00::/16")),
+        aggregates={IPv4Network("10.0.0.0/16"): (), IPv6Network("fd00::/16"): (64521, 7)},
+        damped={"192.168.50.1": ("192.168.52.0/24", "fd50::/64")},
+    )
+    path = tmp_path / "bird.conf"
+    path.write_text(render(whole))
+    ended = subprocess.run(["bird", "-p", "-c", str(path)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+BOTH = """\
+peer_192_168_50_1 BGP        ---        up     2026-11-21 09:05:01.500  Established
+  BGP state:          Established
+  Channel ipv4
+    State:          UP
+    Receive limit:  20
+      Action:       block
+    Routes:         7 imported, 1 filtered, 3 exported, 2 preferred
+    Route change stats:     received   rejected   filtered    ignored   accepted
+      Import updates:             12          0          1          0         11
+  Channel ipv6
+    State:          UP
+    Receive limit:  20 [HIT]
+      Action:       block
+    Routes:         5 imported, 0 filtered, 4 exported, 5 preferred
+    Route change stats:     received   rejected   filtered    ignored   accepted
+      Import updates:              9          0          0          0          9
+"""
+
+
+def test_statistics_and_limits_are_of_each_version() -> None:
+    (session,) = sessions(BOTH.splitlines())
+    assert (session.limit, session.blocked, session.ipv6) == (20, ("ipv6",), True)
+    assert (session.statistics.imported, session.statistics.updates_received) == (7, 12)
+    assert (session.ipv6_statistics.imported, session.ipv6_statistics.updates_received) == (5, 9)
+    down = BOTH.replace("State:          UP", "State:          DOWN")
+    assert not sessions(down.splitlines())[0].ipv6
+
+
+def test_of_two_next_hops_the_global_one_is_shown() -> None:
+    (route,) = routes(
+        [
+            "fd50::/64            unicast [peer_192_168_50_1 2026-11-21 from 192.168.50.1] * (100/?) [AS7i]",
+            "\tBGP.next_hop: fd50::1 fe80::1",
+        ]
+    )
+    assert (route.prefix, route.next_hop) == ("fd50::/64", "fd50::1")
 
 
 def test_routes_are_read_whole() -> None:
@@ -268,7 +338,7 @@ def test_a_peer_that_is_held_back_says_why_in_its_state() -> None:
         Route("10.8.0.0/16", "peer_a", True, True, False),
     ]
     assert explained(standing, others) == standing
-    blocked = explained(replace(standing, blocked=True), others)
+    blocked = explained(replace(standing, blocked=("ipv4",)), others)
     assert blocked.last_error == "the peer offers more than 500 prefixes: the others are not taken"
     damped = explained(standing, [*flapping, *others])
     assert damped.last_error == "damped, because they flap: 10.0.0.0/16, 10.1.0.0/16, 10.2.0.0/16, ..."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -167,7 +167,7 @@ def test_an_aggregate_stands_while_a_part_is_known() -> None:
         pb.BgpAggregate(prefix=str(wide), preserve_as_path=True),
         pb.BgpAggregate(prefix=str(narrow)),
     ]
-    known = {
+    known: dict[IPv4Network | IPv6Network, tuple[int, ...]] = {
         IPv4Network("192.168.50.0/24"): (64521, 7),
         IPv4Network("192.168.60.0/24"): (64522, 7),
         wide: (1,),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import quote
 
 import pytest
@@ -11,9 +11,10 @@ import pytest
 from gwnode.bgp.router import router_config
 from gwnode.compartments import chosen, fixed_routes, routes_of
 from gwnode.connections.ipsec import tunnel_report
-from gwnode.connections.wanted import GreEnd, IpsecDefaults, IpsecEnd, leg_name
-from gwnode.desired import SHARED_NAME, SHARED_PEER, Tenant, allocate, tenants
+from gwnode.connections.wanted import GRE_MTU, GreEnd, IpsecDefaults, IpsecEnd, leg_name
+from gwnode.desired import MALFORMED, SHARED_NAME, SHARED_PEER, Tenant, allocate, tenants
 from gwnode.filter import compartment_ruleset
+from gwnode.filter_ipv6 import ipv6_ruleset
 from gwnode.frontend import Flow, Translations, follows, ruleset
 from gwnode.kernel import WantedRoute
 from gwnode.nft import transaction
@@ -202,6 +203,55 @@ def test_a_table_is_replaced_in_one_transaction() -> None:
     commands = json.loads(transaction(compartment_ruleset(TENANTS["blue"], 1400)))["nftables"]
     assert [next(iter(command)) for command in commands[:3]] == ["add", "delete", "add"]
     assert '"value": 1360' in json.dumps(commands)
+
+
+SIX = pb.CompartmentIpv6(
+    customer_address="fd00:2::2",
+    prefix_length=64,
+    mac="00:15:5d:0a:02:03",
+    router_address="fd00:2::1",
+    vm_prefixes=["fd00:1::/64"],
+)
+
+
+def with_ipv6(**values: object) -> pb.Compartment:
+    """Blue with a GRE connection that leads to an IPv6 prefix."""
+    gre = pb.Connection(
+        name="far",
+        gre=pb.Gre(local="203.0.113.65", peer="198.51.100.77", key=7),
+        routes=[pb.StaticRoute(prefix="fd60::/64")],
+    )
+    return compartment("blue", "198.51.100.2", connections=[gre], **values)
+
+
+def test_ipv6_routes_need_a_compartment_and_a_connection_that_have_it() -> None:
+    assert refused_code(with_ipv6()) == MALFORMED
+    bad = with_ipv6(ipv6=SIX)
+    bad.connections[0].routes.add(prefix="fd61::/64")
+    assert refused_code(bad) == MALFORMED
+    blue = desired(with_ipv6(ipv6=SIX))["blue"]
+    (route,) = routes_of(blue, blue.connections["far"])
+    assert (route.prefix, route.source, route.priority) == (
+        *(IPv6Network("fd60::/64"), IPv6Address("fd00:2::2")),
+        1,
+    )
+    assert IPv6Network("fd00:1::/64") in {item.prefix for item in fixed_routes(blue)}
+
+
+def test_the_tables_of_both_versions_are_replaced_together() -> None:
+    blue = desired(with_ipv6(ipv6=SIX))["blue"]
+    rules = ipv6_ruleset(blue, 1400)
+    commands = json.loads(transaction([], rules))["nftables"]
+    parts = [part for command in commands[3:] for item in command.values() for part in item.values()]
+    families = {part["family"] for part in parts}
+    assert families == {"ip6"}
+    sets = {item["add"]["set"]["name"]: item["add"]["set"] for item in rules if "set" in item["add"]}
+    assert sets["connections"]["elem"] == ["gre-far"], "IPsec carries IPv4 alone"
+    # GRE's MTU less the headers of IPv6 and TCP.
+    assert f'"value": {GRE_MTU - 60}' in json.dumps(commands)
+    assert ipv6_ruleset(TENANTS["blue"], 1400) == []
+    without = json.loads(transaction([], []))["nftables"]
+    assert [next(iter(command)) for command in without[3:]] == ["add", "delete"]
 
 
 def test_names_that_would_meet_are_kept_apart() -> None:

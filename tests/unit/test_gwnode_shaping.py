@@ -35,6 +35,7 @@ def test_what_is_not_limited_has_no_class() -> None:
         "b0": {},
         "c0": {},
         "hnv0": {0x10000 | number["b"]: 6000},
+        "hnv6": {0x10000 | number["b"]: 6000},
     }
     maps = {item["add"]["map"]["name"]: item["add"]["map"] for item in priority_items(rates)[:4]}
     assert {name: item["elem"] for name, item in maps.items()} == {

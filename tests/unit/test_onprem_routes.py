@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lab.ipsec.esp import EspBackend
+from lab.model.edge import EdgeConfig, Ipv6End
 from lab.model.lab import SiteConfig
 from lab.onprem.config import tunnel
 from lab.speaker.config import exabgp_config
@@ -20,6 +22,21 @@ SITE = SiteConfig(
     wan_address="198.51.100.2",
     vip="203.0.113.10",
     shared_secret="secret",
+    local_asn=64521,
+    peer_asn=64512,
+    compartment_address="10.0.2.2",
+    router_id="192.168.50.1",
+    hold_time_s=9,
+)
+
+
+EDGE = EdgeConfig(
+    name="blue-dc",
+    lan_prefix="192.168.50.0/24",
+    lan_router="192.168.50.1",
+    wan_address="10.61.0.50",
+    gateway="10.61.0.2",
+    gre_key=None,
     local_asn=64521,
     peer_asn=64512,
     compartment_address="10.0.2.2",
@@ -52,6 +69,34 @@ ANNOUNCED = update(
     attribute={"origin": "igp"},
     announce={"ipv4 unicast": {"10.0.2.2": [{"nlri": "10.0.0.0/24"}, {"nlri": "10.0.1.0/24"}]}},
 )
+
+
+def test_a_router_of_both_versions_offers_both_over_one_session() -> None:
+    edge = replace(EDGE, ipv6=Ipv6End("fd50::/64", "fd50::1", "fd00:2::2"))
+    text = exabgp_config(edge, ["routes"])
+    assert "route fd50::/64 next-hop fd50::1;" in text
+    assert text.count("unicast") == 2
+    assert "ipv6" not in exabgp_config(replace(edge, ipv6=None), ["routes"])
+
+
+def test_an_edge_s_file_keeps_its_ipv6_side(tmp_path: Path) -> None:
+    for ipv6 in (None, Ipv6End("fd50::/64", "fd50::1", "fd00:2::2", "fd61::2")):
+        edge = replace(EDGE, ipv6=ipv6)
+        path = tmp_path / "edge.json"
+        path.write_text(edge.to_json())
+        assert EdgeConfig.load(path) == edge
+
+
+def test_prefixes_of_both_versions_are_announced_and_withdrawn() -> None:
+    both = update(
+        announce={
+            "ipv4 unicast": {"10.0.2.2": [{"nlri": "10.0.0.0/24"}]},
+            "ipv6 unicast": {"fd00:2::2": [{"nlri": "fd00:1::/64"}]},
+        }
+    )
+    table = updated(frozenset(), both)
+    assert table == {"10.0.0.0/24", "fd00:1::/64"}
+    assert updated(table, update(withdraw={"ipv6 unicast": [{"nlri": "fd00:1::/64"}]})) == {"10.0.0.0/24"}
 
 
 def test_prefixes_are_announced_and_withdrawn() -> None:

@@ -13,11 +13,11 @@ enum hnv_fe_drop {
 	HNV_FE_DROP_OUTER_FRAG = 4,     /* outer packet is fragmented */
 	HNV_FE_DROP_OUTER_MALFORMED = 5,
 	HNV_FE_DROP_GRE_FLAGS = 6,      /* not exactly "key present, version 0" (RFC 2784 §2, RFC 2890 §2) */
-	HNV_FE_DROP_GRE_PROTOCOL = 7,   /* not IPv4 */
+	HNV_FE_DROP_GRE_PROTOCOL = 7,   /* neither IPv4 nor IPv6 */
 	HNV_FE_DROP_GRE_UNKNOWN = 8,    /* no leg has these ends and this key */
 	HNV_FE_DROP_INNER_MALFORMED = 9,
 	HNV_FE_DROP_ECN = 10,           /* congestion was met by a transport that cannot hear it (RFC 6040 §4.2) */
-	HNV_FE_DROP_NON_IP = 11,        /* into a GRE tunnel: not IPv4 */
+	HNV_FE_DROP_NON_IP = 11,        /* into a GRE tunnel: neither IPv4 nor IPv6 */
 	HNV_FE_DROP_TOO_BIG = 12,       /* larger than the next device carries */
 	HNV_FE_DROP_ENCAP = 13,         /* the kernel refused to put a header or tag on */
 	HNV_FE_DROP_DECAP = 14,         /* the kernel refused to take a header or tag off */

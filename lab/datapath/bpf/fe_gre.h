@@ -1,4 +1,4 @@
-/* GRE tunnels: IPv4 in IPv4 with a key (RFC 2784, RFC 2890). Congestion by RFC 6040 normal mode, class by RFC 2983's
+/* GRE tunnels: IPv4 and IPv6 in IPv4 with a key (RFC 2784, RFC 2890, RFC 7676). Congestion by RFC 6040 normal mode, class by RFC 2983's
  * pipe model: what the tunnel's path does with a packet is not the tenant's to say. */
 #pragma once
 
@@ -14,13 +14,46 @@ struct gre_outer {
 #define GRE_OVERHEAD sizeof(struct gre_outer)
 _Static_assert(GRE_OVERHEAD == 28, "RFC 2890");
 
-/* The header checksum of an inner packet is not verified: its destination does that. */
-static __always_inline int inner_check(const struct iphdr *ip, __u32 len)
-{
-	__u32 header_len = ip->ihl * 4, total_len = bpf_ntohs(ip->tot_len);
+/* An inner packet's first header. */
+struct gre_inner {
+	union {
+		struct iphdr ip4;
+		struct ipv6hdr ip6;
+	};
+	__be16 protocol;                /* ETH_P_IP or ETH_P_IPV6, as GRE or the frame says */
+};
 
-	return ip->version == 4 && header_len >= IP4_MIN_HEADER_LEN && total_len >= header_len && total_len <= len ?
+static __always_inline bool is_ip6(const struct gre_inner *inner)
+{
+	return inner->protocol == bpf_htons(ETH_P_IPV6);
+}
+
+/* Read it; `len`: octets that the packet may have at most. The header checksum of IPv4 is not verified: the packet's
+ * destination does that. Nor are IPv6's extension headers followed: what the packet is matters to nobody here. */
+static __always_inline int inner_read(struct __sk_buff *skb, struct gre_inner *inner, __u32 offset, __u32 len)
+{
+	const struct ipv6hdr *ip6 = &inner->ip6;
+	const struct iphdr *ip4 = &inner->ip4;
+	__u32 header_len, total_len;
+
+	if (is_ip6(inner)) {
+		if (bpf_skb_load_bytes(skb, offset, &inner->ip6, sizeof(inner->ip6)) || ip6->version != 6 ||
+		    sizeof(*ip6) + bpf_ntohs(ip6->payload_len) > len)
+			return -HNV_FE_DROP_INNER_MALFORMED;
+		return 0;
+	}
+	if (bpf_skb_load_bytes(skb, offset, &inner->ip4, sizeof(inner->ip4)) || ip4->version != 4)
+		return -HNV_FE_DROP_INNER_MALFORMED;
+	header_len = ip4->ihl * 4;
+	total_len = bpf_ntohs(ip4->tot_len);
+	return header_len >= IP4_MIN_HEADER_LEN && total_len >= header_len && total_len <= len ?
 		       0 : -HNV_FE_DROP_INNER_MALFORMED;
+}
+
+/* TOS or traffic class. */
+static __always_inline __u8 inner_tos(const struct gre_inner *inner)
+{
+	return is_ip6(inner) ? (__u8)(inner->ip6.priority << 4 | inner->ip6.flow_lbl[0] >> 4) : inner->ip4.tos;
 }
 
 /* Every rule for the outer packet but whose it is; its header has been read. */
@@ -38,33 +71,45 @@ static __always_inline int outer_check(struct __sk_buff *skb, struct gre_outer *
 		return -HNV_FE_DROP_OUTER_MALFORMED;
 	if (outer->gre.flags != bpf_htons(GRE_KEY_PRESENT))
 		return -HNV_FE_DROP_GRE_FLAGS;
-	return outer->gre.protocol == bpf_htons(ETH_P_IP) ? 0 : -HNV_FE_DROP_GRE_PROTOCOL;
+	return outer->gre.protocol == bpf_htons(ETH_P_IP) || outer->gre.protocol == bpf_htons(ETH_P_IPV6) ?
+		       0 : -HNV_FE_DROP_GRE_PROTOCOL;
 }
 
 /* Bring what the path met into the inner header at `offset`. */
-static __always_inline int congestion_in(struct __sk_buff *skb, struct iphdr *inner, __u8 outer_tos, __u32 offset)
+static __always_inline int congestion_in(struct __sk_buff *skb, struct gre_inner *inner, __u8 outer_tos, __u32 offset)
 {
-	int ecn = ecn_at_egress(outer_tos & ECN_MASK, inner->tos & ECN_MASK);
-	__u16 *first = (__u16 *)inner;          /* version, header length, TOS */
+	__u8 tos = inner_tos(inner);
+	int ecn = ecn_at_egress(outer_tos & ECN_MASK, tos & ECN_MASK);
+	__u16 *first = (__u16 *)&inner->ip4;    /* version, header length, TOS */
 	__u16 before = *first;
 
 	if (ecn < 0)
 		return -HNV_FE_DROP_ECN;
-	if (ecn == (inner->tos & ECN_MASK))
+	if (ecn == (tos & ECN_MASK))
 		return 0;
-	inner->tos = (inner->tos & (__u8)~ECN_MASK) | ecn;
-	inner->check = csum_replace(inner->check, before, *first);
-	return bpf_skb_store_bytes(skb, offset, inner, sizeof(*inner), 0) ? -HNV_FE_DROP_DECAP : 0;
+	tos = (tos & (__u8)~ECN_MASK) | ecn;
+	if (is_ip6(inner)) {
+		inner->ip6.flow_lbl[0] = (inner->ip6.flow_lbl[0] & 15) | tos << 4;
+		return bpf_skb_store_bytes(skb, offset, &inner->ip6, sizeof(inner->ip6), 0) ? -HNV_FE_DROP_DECAP : 0;
+	}
+	inner->ip4.tos = tos;
+	inner->ip4.check = csum_replace(inner->ip4.check, before, *first);
+	return bpf_skb_store_bytes(skb, offset, &inner->ip4, sizeof(inner->ip4), 0) ? -HNV_FE_DROP_DECAP : 0;
 }
 
-static __always_inline int outer_strip(struct __sk_buff *skb, const struct hnv_fe_leg *leg)
+static __always_inline int outer_strip(struct __sk_buff *skb, const struct hnv_fe_leg *leg, __be16 protocol)
 {
-	struct ethhdr eth = { .h_proto = bpf_htons(ETH_P_IP) };
+	struct ethhdr eth = { .h_proto = protocol };
+	int error = -1;
 
 	__builtin_memcpy(eth.h_dest, leg->inner_mac.byte, ETH_ALEN);
 	__builtin_memcpy(eth.h_source, leg->outer_mac.byte, ETH_ALEN);
-	if (bpf_skb_adjust_room(skb, -(__s32)GRE_OVERHEAD, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO) ||
-	    bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
+	if (protocol == bpf_htons(ETH_P_IPV6))
+		error = bpf_skb_adjust_room(skb, -(__s32)GRE_OVERHEAD, BPF_ADJ_ROOM_MAC,
+					    BPF_F_ADJ_ROOM_FIXED_GSO | DECAP_L3_IPV6);
+	if (error)
+		error = bpf_skb_adjust_room(skb, -(__s32)GRE_OVERHEAD, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
+	if (error || bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
 		return -HNV_FE_DROP_DECAP;
 	return 0;
 }
@@ -74,8 +119,8 @@ static __always_inline int gre_in(struct __sk_buff *skb, struct crossing *crossi
 {
 	const __u32 inner_offset = sizeof(struct ethhdr) + GRE_OVERHEAD;
 	const struct hnv_fe_leg *leg;
+	struct gre_inner inner;
 	struct gre_outer outer;
-	struct iphdr inner;
 	__u32 ifindex, len;
 	int error;
 
@@ -96,29 +141,29 @@ static __always_inline int gre_in(struct __sk_buff *skb, struct crossing *crossi
 	    leg->local != outer.ip.daddr)
 		return -HNV_FE_DROP_NO_LEG;
 	crossing->leg = ifindex;
-	if (bpf_skb_load_bytes(skb, inner_offset, &inner, sizeof(inner)))
-		return -HNV_FE_DROP_INNER_MALFORMED;
 	len = measure(skb, crossing, inner_offset);
-	error = inner_check(&inner, bpf_ntohs(outer.ip.tot_len) - GRE_OVERHEAD);
+	inner.protocol = outer.gre.protocol;
+	error = inner_read(skb, &inner, inner_offset, bpf_ntohs(outer.ip.tot_len) - GRE_OVERHEAD);
 	if (!error)
 		error = fits(skb, ifindex, len);
 	if (!error)
 		error = congestion_in(skb, &inner, outer.ip.tos, inner_offset);
 	if (!error)
-		error = outer_strip(skb, leg);
+		error = outer_strip(skb, leg, inner.protocol);
 	return error ? error : redirect_to(skb, ifindex);
 }
 
 /* Put the outer header on. Marked as if it were one of UDP: where the packet goes on by VXLAN the kernel cuts super-packets
  * by that mark and refuses any other, whereas in GRE it asks for none. */
-static __always_inline int outer_push(struct __sk_buff *skb, const struct hnv_fe_leg *leg, const struct iphdr *inner)
+static __always_inline int outer_push(struct __sk_buff *skb, const struct hnv_fe_leg *leg,
+				      const struct gre_inner *inner)
 {
 	struct gre_outer outer __attribute__((aligned(8))) = {
-		.ip = ip4_outer(leg->local, leg->remote, IPPROTO_GRE, inner->tos & ECN_MASK,
+		.ip = ip4_outer(leg->local, leg->remote, IPPROTO_GRE, inner_tos(inner) & ECN_MASK,
 				skb->len - sizeof(struct ethhdr) + GRE_OVERHEAD),
 		.gre = {
 			.flags = bpf_htons(GRE_KEY_PRESENT),
-			.protocol = bpf_htons(ETH_P_IP),
+			.protocol = inner->protocol,
 			.key = leg->key,
 		},
 	};
@@ -131,18 +176,41 @@ static __always_inline int outer_push(struct __sk_buff *skb, const struct hnv_fe
 	return 0;
 }
 
+/* skb->mark of a packet that this program sends round through its own leg. A tenant cannot set it: the kernel clears
+ * marks of what crosses from one network namespace into another. The rest of it is the front end. */
+#define MARK_AGAIN 0x80000000u
+
+/* Encapsulated, but still an IPv6 packet to the kernel: it learns better when it receives the packet anew. That is so
+ * of a packet that left another tunnel in this kernel (outer_make_room). */
+static __always_inline int gre_again(struct __sk_buff *skb, __u32 front_end)
+{
+	__be16 protocol = bpf_htons(ETH_P_IP);
+
+	if (bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol), 0))
+		return -HNV_FE_DROP_ENCAP;
+	skb->mark = MARK_AGAIN | front_end;
+	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+}
+
+/* The second half of gre_again: everything has been counted. */
+static __always_inline int gre_marked(struct __sk_buff *skb)
+{
+	__u32 front_end = skb->mark & ~MARK_AGAIN;
+
+	skb->mark = 0;
+	return bpf_redirect_neigh(front_end, NULL, 0, 0);
+}
+
 /* The kernel's routes and neighbours know the way to the far end: it may be anywhere. */
 static __always_inline int gre_out(struct __sk_buff *skb, struct crossing *crossing, const struct hnv_fe_leg *leg)
 {
 	__u32 front_end = leg->front_end, len = measure(skb, crossing, sizeof(struct ethhdr));
-	struct iphdr inner;
+	struct gre_inner inner = { .protocol = skb->protocol };
 	int error;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	if (inner.protocol != bpf_htons(ETH_P_IP) && !is_ip6(&inner))
 		return -HNV_FE_DROP_NON_IP;
-	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &inner, sizeof(inner)))
-		return -HNV_FE_DROP_INNER_MALFORMED;
-	error = inner_check(&inner, skb->len - sizeof(struct ethhdr));
+	error = inner_read(skb, &inner, sizeof(struct ethhdr), skb->len - sizeof(struct ethhdr));
 	if (!error)
 		error = fits(skb, front_end, len + GRE_OVERHEAD);
 	if (!error && skb->len - sizeof(struct ethhdr) + GRE_OVERHEAD > 0xffff)
@@ -152,5 +220,7 @@ static __always_inline int gre_out(struct __sk_buff *skb, struct crossing *cross
 	if (error)
 		return error;
 	skb->cb[CB_OUT_IFINDEX] = front_end;
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return gre_again(skb, front_end);
 	return bpf_redirect_neigh(front_end, NULL, 0, 0);
 }

@@ -63,6 +63,8 @@ int leg(struct __sk_buff *skb)
 {
 	struct crossing crossing = { .direction = HNV_FE_OUT, .leg = skb->ifindex, .packets = 1, .bytes = skb->len };
 
+	if (skb->mark & MARK_AGAIN)
+		return gre_marked(skb);
 	return finish(&crossing, leg_ingress(skb, &crossing));
 }
 

@@ -3,6 +3,9 @@
 
 #define GRE_KEY_PRESENT 0x2000          /* and nothing else: no checksum, sequence or routing, version 0 */
 #define KERNEL_EALREADY 114
+/* BPF_F_ADJ_ROOM_DECAP_L3_IPV6, Linux 6.3: lets the kernel know as IPv6 again what leaves a tunnel. It has to, to check
+ * and cut super-packets; older kernels do not know the flag. */
+#define DECAP_L3_IPV6 (1ull << 8)
 
 struct gre_header {
 	__be16 flags;

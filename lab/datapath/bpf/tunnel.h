@@ -16,7 +16,6 @@
 #define VXLAN_PORT 4789
 #define VXLAN_FLAGS 0x08                /* VNI present (RFC 7348 §5) */
 #define VXLAN_FIRST_SOURCE_PORT 49152   /* to 65535 (RFC 7348 §5, RFC 6335) */
-#define DECAP_L3_IPV6 (1ull << 8)       /* BPF_F_ADJ_ROOM_DECAP_L3_IPV6, Linux 6.3 */
 
 struct vxlan_header {
 	__u8 flags;
@@ -186,7 +185,6 @@ static __always_inline int tunnel_strip(struct __sk_buff *skb, struct pass *pass
 	int error = -1;
 
 	tos_set(pass, tos);
-	/* The flag lets the kernel know the packet as IPv6 again; older kernels do not know the flag. */
 	if (pass->ip_version == 6 && !again)
 		error = bpf_skb_adjust_room(skb, -overhead, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | DECAP_L3_IPV6);
 	if (error && bpf_skb_adjust_room(skb, -overhead, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))

@@ -1,0 +1,23 @@
+"""Prefixes of either IP version beside each other. Pure."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+Network = IPv4Network | IPv6Network
+
+
+def inside(part: Network, whole: Network) -> bool:
+    """Whether a prefix is another, or a part of it."""
+    return part.version == whole.version and part.subnet_of(whole)  # type: ignore[arg-type]
+
+
+def version_of(prefix: str) -> int:
+    """4 or 6."""
+    return ip_network(prefix).version
+
+
+def in_order(prefix: str) -> tuple[int, int, int]:
+    """Sorts by version, address and length."""
+    network = ip_network(prefix)
+    return network.version, int(network.network_address), network.prefixlen
