@@ -70,19 +70,21 @@ class Charon:
 
     @property
     def states(self) -> Mapping[str, TunnelState]:
-        """The state of each desired connection with one far end, as it was last seen."""
-        with self._lock:
-            return {
-                name: self._states.get(name, TunnelState())
-                for name, item in self._desired.items()
-                if not isinstance(item, DialInServer)
-            }
+        """The state of each desired connection with one far end, as it was last seen.
+
+        Never waits: who asks must not be held up by a charon that does not answer. What is desired is
+        replaced as a whole, and a state is, too.
+        """
+        return {
+            name: self._states.get(name, TunnelState())
+            for name, item in self._desired.items()
+            if not isinstance(item, DialInServer)
+        }
 
     @property
     def servers(self) -> Mapping[str, DialInState]:
-        """The state of each desired dial-in server as it was last seen."""
-        with self._lock:
-            return {name: self._servers.get(name, DialInState()) for name in self._dial_in()}
+        """The state of each desired dial-in server as it was last seen. Never waits, either."""
+        return {name: self._servers.get(name, DialInState()) for name in self._dial_in()}
 
     @property
     def seen(self) -> threading.Event:

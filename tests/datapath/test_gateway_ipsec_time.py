@@ -134,6 +134,7 @@ def test_rekeys_under_load_lose_nothing(world: World) -> None:
     ikes, children = sa_ids(world, "one")
     assert ikes
     assert children
+    since = state(world, "one")["since_unix_s"]
     with (
         world.undisturbed("blue", interval_s=0.01),
         world.served("lan-blue", SERVE) as server,
@@ -151,6 +152,7 @@ def test_rekeys_under_load_lose_nothing(world: World) -> None:
     assert len(children) > 3, children
     assert int(said[0]) == int(sent)
     assert float(said[1]) < 1.0
+    assert state(world, "one")["since_unix_s"] == since, "it was never taken for down"
 
 
 def test_a_silent_peer_is_down_in_time_and_the_other_site_takes_over(world: World) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.root
 
 TENANTS = tuple(RDIDS)
 UP_S = 30
+LOOKS_S = 5.0
 CLOUD, LAN = "10.0.0.4", "192.168.50.10"
 
 
@@ -177,7 +180,6 @@ def test_an_agent_that_dies_disturbs_nothing_and_finds_everything_again(world: W
 
 def test_a_secret_that_changed_while_no_agent_ran_counts(world: World) -> None:
     """charon outlives the agent, and does not tell which secret it has."""
-
     with world.undisturbed("blue"):
         for red, becomes in (
             (compartment("red", secret="not-the-one"), refused),
@@ -192,6 +194,25 @@ def test_a_secret_that_changed_while_no_agent_ran_counts(world: World) -> None:
 
 def red_up(world: World) -> None:
     up(world, "red")
+
+
+def test_a_charon_that_hangs_holds_up_no_report(world: World) -> None:
+    def carried(more_than: int) -> int:
+        now = int(world.connection("blue")["bytes_in"])
+        assert now > more_than
+        return now
+
+    hanging = world.service_pid("gateway", "charon-red+red-hq")
+    with world.undisturbed("blue"):
+        os.kill(hanging, signal.SIGSTOP)
+        try:
+            stopped, bytes_in = time.monotonic(), 0
+            # Long enough for several looks at Red's charon, and shorter than any of them waits for an answer.
+            while time.monotonic() - stopped < LOOKS_S:
+                bytes_in = eventually(partial(carried, bytes_in), LOOKS_S)
+        finally:
+            os.kill(hanging, signal.SIGCONT)
+    eventually(lambda: both_up(world), UP_S)
 
 
 def test_a_killed_charon_of_the_gateway_recovers(world: World) -> None:
