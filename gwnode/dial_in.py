@@ -62,6 +62,7 @@ def server(
             authority=wanted.ca_certificate,
             dns=tuple(IPv4Address(address) for address in wanted.dns_servers),
             maximum=wanted.maximum_connections,
+            interim_s=wanted.interim_accounting_s,
             dpd_delay_s=dpd_delay_s,
             if_id=if_id,
         ),

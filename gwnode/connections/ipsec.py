@@ -38,8 +38,6 @@ from lab.southbound import southbound_pb2 as pb
 log = logging.getLogger(__name__)
 
 CHARON = "charon-"
-INTERIM_S = 300
-"""Between two accounting records of a caller who stays connected, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class IpsecRuntime:
         self._files = CharonFiles.of(settings, connection.unit)
         self._charon = Charon(self._files.vici, self._files.log)
         self._looked = looked
-        self._accounting = Accounting(INTERIM_S)
+        self._accounting = Accounting()
         self._device_ready = False
         self._generation = 0
         self._was_seen = False
@@ -192,7 +190,9 @@ class IpsecRuntime:
 
     def _account(self, clients: Mapping[str, ClientState]) -> None:
         """Who calls a dial-in server, and has gone: a line of the log for each record (RFC 2866)."""
-        for event in self._accounting.update(clients, time.time()):
+        end = self._connection.end
+        interim_s = end.server.interim_s if isinstance(end, DialInEnd) else 0
+        for event in self._accounting.update(clients, time.time(), interim_s):
             log.info("%s %s", self._connection.unit, event.line())
 
     def _ensure_device(self) -> None:

@@ -29,6 +29,7 @@ class VpnConfiguration(Shape):
         ipv4_address_prefixes: callers get their addresses from here (IPAddressRange).
         dns_ip_addresses: name servers that they are told (DnsIPAddress).
         maximum_vpn_connections: of callers at a time; 0: as many as the pool has addresses.
+        interim_accounting_period_sec: between two accounting records of a caller who stays; 0: none.
         public_ip_address: what they call: the tenant's own.
         identity: what the gateway calls itself, a name in its certificate.
         certificate, private_key: the gateway's own, PEM.
@@ -41,6 +42,7 @@ class VpnConfiguration(Shape):
     ipv4_address_prefixes: tuple[Prefix, ...] = Field(alias="IPv4AddressPrefixes", min_length=1, max_length=1)
     dns_ip_addresses: tuple[Ipv4, ...] = ()
     maximum_vpn_connections: int = Field(default=0, ge=0, le=0xFFFFFFFF)
+    interim_accounting_period_sec: int = Field(default=300, ge=0, le=0xFFFFFFFF)
     public_ip_address: Annotated[Reference, Refers("publicIPAddresses")]
     identity: str = ""
     certificate: str = ""

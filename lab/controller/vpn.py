@@ -175,6 +175,7 @@ def dial_in_record(wanted: VpnConfiguration, inventory: Inventory) -> pb.Connect
             pool=wanted.ipv4_address_prefixes[0],
             dns_servers=wanted.dns_ip_addresses,
             maximum_connections=wanted.maximum_vpn_connections,
+            interim_accounting_s=wanted.interim_accounting_period_sec,
             users=[
                 pb.DialInUser(name=user.resource_id, password=user.properties.password or "")
                 for user in wanted.users

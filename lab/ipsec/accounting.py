@@ -47,18 +47,15 @@ class AccountingEvent:
 
 
 class Accounting:
-    """Turns what is seen of callers into records.
+    """Turns what is seen of callers into records."""
 
-    Parameters:
-        interim_s: InterimAccountingPeriodSec of Set-RemoteAccessRoutingDomain; 0: no interim records.
-    """
-
-    def __init__(self, interim_s: int = 0) -> None:
-        self._interim_s = interim_s
+    def __init__(self) -> None:
         self._known: dict[str, ClientState] = {}
         self._told_at: dict[str, float] = {}
 
-    def update(self, clients: Mapping[str, ClientState], now_unix_s: float) -> list[AccountingEvent]:
+    def update(
+        self, clients: Mapping[str, ClientState], now_unix_s: float, interim_s: int = 0
+    ) -> list[AccountingEvent]:
         """The records that follow from a look at the callers.
 
         A stop tells the traffic of the last look before it.
@@ -66,6 +63,8 @@ class Accounting:
         Parameters:
             clients: who is connected, by address out of the pool.
             now_unix_s: the time, in seconds since 1970.
+            interim_s: InterimAccountingPeriodSec of Set-RemoteAccessRoutingDomain: between two records of a
+                caller who stays; 0: none.
         """
         events: list[AccountingEvent] = []
         for address, before in self._known.items():
@@ -76,7 +75,7 @@ class Accounting:
             known = self._known.get(address)
             if known is None or _session(known) != _session(client):
                 events.append(_event(AccountingKind.START, client, now_unix_s))
-            elif self._interim_s and now_unix_s - self._told_at[address] >= self._interim_s:
+            elif interim_s and now_unix_s - self._told_at[address] >= interim_s:
                 events.append(_event(AccountingKind.INTERIM, client, now_unix_s))
             else:
                 continue

@@ -47,6 +47,7 @@ class DialInServer:
         authority: PEM; who has a certificate of it may call, too; empty: nobody.
         dns: name servers that callers are told.
         maximum: of callers at a time; 0: as many as the pool has addresses.
+        interim_s: between two accounting records of a caller who stays; 0: none.
         dpd_delay_s: silence after which a caller is asked whether he lives.
         if_id: of the xfrm interface, with the kernel's ESP; 0: none.
     """
@@ -63,6 +64,7 @@ class DialInServer:
     authority: str = ""
     dns: tuple[IPv4Address, ...] = ()
     maximum: int = 0
+    interim_s: int = 0
     dpd_delay_s: int = 2
     if_id: int = 0
 

@@ -116,6 +116,7 @@ class DialIn:
         pool: where callers' addresses are from.
         dns: name servers that they are told.
         maximum: of callers at a time; 0: as many as the pool has addresses.
+        interim_accounting_s: between two accounting records of a caller who stays; 0: none.
         users: passwords by user name.
         certificates: machines with a certificate of the tenant's authority may call.
         outbound_kbps, inbound_kbps: of all callers together.
@@ -126,6 +127,7 @@ class DialIn:
     pool: IPv4Network
     dns: tuple[IPv4Address, ...]
     maximum: int
+    interim_accounting_s: int
     users: Mapping[str, str] = field(repr=False)
     certificates: bool
     outbound_kbps: int

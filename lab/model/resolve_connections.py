@@ -78,6 +78,7 @@ def resolve_dial_in(tenant: str, spec: DialInSpec) -> DialIn:
         pool=spec.pool,
         dns=spec.dns,
         maximum=spec.maximum,
+        interim_accounting_s=spec.interim_accounting_s,
         users=dict(spec.users),
         certificates=spec.certificates,
         outbound_kbps=spec.outbound_kbps,

@@ -1,6 +1,7 @@
 """Point-to-site in a topology file: a tenant's remote access, and who calls it.
 
-Keys follow Set-RemoteAccessRoutingDomain: IPAddressRange, DnsIPAddress, MaximumVpnConnections.
+Keys follow Set-RemoteAccessRoutingDomain: IPAddressRange, DnsIPAddress, MaximumVpnConnections,
+InterimAccountingPeriodSec.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ class DialInSpec(RatedSpec):
     pool: Prefix = Field(description="Callers' addresses; other tenants may have the same.")
     dns: tuple[Address, ...] = Field(default=(), description="Name servers that callers are told.")
     maximum: Count = Field(default=0, description="Callers at a time; 0: as many as the pool has addresses.")
+    interim_accounting_s: Count = Field(
+        default=300, description="Seconds between two accounting records of a caller who stays; 0: none."
+    )
     users: dict[UserName, Password] = Field(default={}, description="Passwords by user name.")
     certificates: Flag = Field(
         default=False, description="true: who has a certificate of the tenant's authority may call, too."

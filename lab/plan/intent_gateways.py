@@ -140,6 +140,7 @@ def _vpn(access: DialIn, address: str, certificates: TenantCertificates) -> dict
         "IPv4AddressPrefixes": [str(access.pool)],
         "dnsIPAddresses": [str(server) for server in access.dns],
         "maximumVpnConnections": access.maximum,
+        "interimAccountingPeriodSec": access.interim_accounting_s,
         "publicIPAddress": ref(address),
         "identity": access.identity,
         "certificate": own.certificate,

@@ -457,7 +457,7 @@ class NatMapping(_message.Message):
     def __init__(self, name: _Optional[str] = ..., protocol: _Optional[str] = ..., external_port: _Optional[int] = ..., internal_address: _Optional[str] = ..., internal_port: _Optional[int] = ..., remote_prefix: _Optional[str] = ...) -> None: ...
 
 class DialIn(_message.Message):
-    __slots__ = ("public_address", "pool", "dns_servers", "maximum_connections", "users", "ca_certificate", "certificate", "private_key", "identity")
+    __slots__ = ("public_address", "pool", "dns_servers", "maximum_connections", "users", "ca_certificate", "certificate", "private_key", "identity", "interim_accounting_s")
     PUBLIC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     DNS_SERVERS_FIELD_NUMBER: _ClassVar[int]
@@ -467,6 +467,7 @@ class DialIn(_message.Message):
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    INTERIM_ACCOUNTING_S_FIELD_NUMBER: _ClassVar[int]
     public_address: str
     pool: str
     dns_servers: _containers.RepeatedScalarFieldContainer[str]
@@ -476,7 +477,8 @@ class DialIn(_message.Message):
     certificate: str
     private_key: str
     identity: str
-    def __init__(self, public_address: _Optional[str] = ..., pool: _Optional[str] = ..., dns_servers: _Optional[_Iterable[str]] = ..., maximum_connections: _Optional[int] = ..., users: _Optional[_Iterable[_Union[DialInUser, _Mapping]]] = ..., ca_certificate: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., identity: _Optional[str] = ...) -> None: ...
+    interim_accounting_s: int
+    def __init__(self, public_address: _Optional[str] = ..., pool: _Optional[str] = ..., dns_servers: _Optional[_Iterable[str]] = ..., maximum_connections: _Optional[int] = ..., users: _Optional[_Iterable[_Union[DialInUser, _Mapping]]] = ..., ca_certificate: _Optional[str] = ..., certificate: _Optional[str] = ..., private_key: _Optional[str] = ..., identity: _Optional[str] = ..., interim_accounting_s: _Optional[int] = ...) -> None: ...
 
 class DialInUser(_message.Message):
     __slots__ = ("name", "password")

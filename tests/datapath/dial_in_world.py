@@ -75,7 +75,7 @@ class Server:
     def __post_init__(self) -> None:
         self.folder = self.world.folder / f"server-{self.tenant}"
         self.folder.mkdir()
-        self._accounting = Accounting(interim_s=1)
+        self._accounting = Accounting()
         self._stop = threading.Event()
         self._watcher: threading.Thread | None = None
         self.daemon: subprocess.Popen[bytes] | None = None
@@ -157,7 +157,7 @@ class Server:
             hand_over(kernel, target, DEVICE)
 
     def _on_look(self, changed: bool) -> None:
-        self.records += self._accounting.update(self.state.clients, time.time())
+        self.records += self._accounting.update(self.state.clients, time.time(), 1)
 
     def close(self) -> None:
         """End both."""

@@ -48,6 +48,7 @@ def configuration(pki: Pki, **changes: Any) -> dict[str, Any]:
         "ipv4AddressPrefixes": [POOL],
         "dnsIPAddresses": ["10.0.0.53"],
         "maximumVpnConnections": "20",
+        "interimAccountingPeriodSec": "60",
         "publicIPAddress": ref("/publicIPAddresses/blue"),
         "identity": "blue.vpn",
         "certificate": (pki.directory / "blue.vpn.pem").read_text(),
@@ -100,6 +101,7 @@ def test_the_gateway_is_told(lab: Datacenter, pki: Pki) -> None:
     told = found.dial_in
     assert (told.public_address, told.pool, told.identity) == ("203.0.113.40", POOL, "blue.vpn")
     assert (list(told.dns_servers), told.maximum_connections) == (["10.0.0.53"], 20)
+    assert told.interim_accounting_s == 60
     assert {item.name: item.password for item in told.users} == {"alice": "secret-a", "bob": "secret-b"}
     assert told.certificate == (pki.directory / "blue.vpn.pem").read_text()
     assert told.private_key == (pki.directory / "blue.vpn.key").read_text()

@@ -291,13 +291,13 @@ def client(since: int, inbound: int = 0, user: str = "alice") -> dict[str, Clien
 
 
 def test_accounting_starts_continues_and_stops() -> None:
-    books = Accounting(interim_s=10)
+    books = Accounting()
     (start,) = books.update(client(100), 100)
     assert (start.kind, start.session_s) == (AccountingKind.START, 0)
-    assert books.update(client(100, 5), 105) == []
-    (interim,) = books.update(client(100, 7), 110)
+    assert books.update(client(100, 5), 105, 10) == []
+    (interim,) = books.update(client(100, 7), 110, 10)
     assert (interim.kind, interim.bytes_in, interim.session_s) == (AccountingKind.INTERIM, 7, 10)
-    assert books.update(client(100, 8), 115) == []
+    assert books.update(client(100, 8), 115, 10) == []
     (stop,) = books.update({}, 116)
     assert (stop.kind, stop.bytes_in, stop.session_s) == (AccountingKind.STOP, 8, 16)
     assert stop.line() == (
@@ -314,6 +314,14 @@ def test_who_calls_again_between_two_looks_has_two_sessions() -> None:
     ]
     assert [event.user for event in books.update(client(150, user="bob"), 151)] == ["alice", "bob"]
     assert books.update(client(150, user="bob"), 10_000) == []
+
+
+def test_how_often_is_told_may_change_while_he_is_connected() -> None:
+    books = Accounting()
+    books.update(client(100), 100, 300)
+    assert books.update(client(100), 150, 300) == []
+    assert [event.kind for event in books.update(client(100), 150, 50)] == [AccountingKind.INTERIM]
+    assert books.update(client(100), 10_000, 0) == []
 
 
 # -- the road warrior ---
