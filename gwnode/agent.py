@@ -28,6 +28,7 @@ from gwnode.report import report
 from gwnode.runtime import BIRD, Networks, Runtime, router_files
 from gwnode.services import Supervisor
 from gwnode.settings import Settings
+from lab.datapath.devices import find_devices
 from lab.datapath.legs import ConnectionLeg, GreLeg, VlanLeg
 from lab.errors import LabError, Problem
 from lab.ipsec.esp import EspBackend
@@ -180,7 +181,12 @@ class GatewayAgent:
         for name in self._present() - wanted.keys():
             self._remove(name)
         self._remove_connections(wanted)
-        self._front_end.apply(connection_legs(wanted.values()))
+        served = connection_legs(wanted.values())
+        if problems:
+            # A tenant that could not be had may lack its legs; it is no reason to leave out the others'.
+            there = find_devices({leg.interface for leg in served})
+            served = [leg for leg in served if leg.interface in there]
+        self._front_end.apply(served)
         self._announce(wanted, goal)
         if problems:
             raise LabError(problems)

@@ -52,8 +52,11 @@ class WireEndpoint:
             tc("-batch", "-", text="\n".join(lines))
 
     def _wire(self, vport: str, wire: str) -> list[str]:
-        """Lines for tc, unless it is done."""
-        index = socket.if_nametoindex(vport)
+        """Lines for tc, unless it is done; a port that is not there is not waited for, as by the filter."""
+        try:
+            index = socket.if_nametoindex(vport)
+        except OSError:
+            return []
         done = index in self._wired or wire in tc("filter", "show", "dev", vport, "ingress")
         self._wired.add(index)
         return [] if done else [*redirect(vport, wire), *redirect(wire, vport)]

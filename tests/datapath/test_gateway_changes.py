@@ -57,11 +57,18 @@ def test_a_connection_changes_its_kind_and_keeps_its_name(world: ManyWorld) -> N
     assert left == [TENANT.name], "no charon's namespace is left"
 
 
-def test_what_cannot_be_done_for_a_tenant_is_done_for_all_others(world: ManyWorld) -> None:
-    """A folder stands where a file of the tenant's charon shall be."""
-    unlucky, others = GUESTS[Kind.IPSEC], [GUESTS[Kind.GRE], GUESTS[Kind.L3], GUESTS[Kind.NAT]]
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [(Kind.IPSEC, "gateway/state/{0.unit}.strongswan.conf"), (Kind.GRE, "compartments/{0.name}")],
+)
+def test_what_cannot_be_done_for_a_tenant_is_done_for_all_others(
+    world: ManyWorld, kind: Kind, place: str
+) -> None:
+    """A folder stands where a file of the tenant's shall be: its charon's, or its compartment itself."""
+    unlucky = GUESTS[kind]
+    others = [GUESTS[other] for other in (Kind.IPSEC, Kind.GRE, Kind.L3, Kind.NAT) if other is not kind]
     world.serve()
-    obstacle = world.folder / "gateway" / "state" / f"{unlucky.unit}.strongswan.conf"
+    obstacle = world.folder / place.format(unlucky)
     obstacle.mkdir(parents=True)
 
     def others_work() -> None:
@@ -69,9 +76,11 @@ def test_what_cannot_be_done_for_a_tenant_is_done_for_all_others(world: ManyWorl
         for other in others:
             assert world.pings(f"vm-{other.name}", other.target), other
 
-    world.apply(*(guest.compartment() for guest in (unlucky, *others)))
-    eventually(others_work, WITHIN_S)
-    obstacle.rmdir()
+    try:
+        world.apply(*(guest.compartment() for guest in (unlucky, *others)))
+        eventually(others_work, WITHIN_S)
+    finally:
+        obstacle.rmdir()
     world.serve(unlucky, *others)
     eventually(lambda: world.connected([unlucky, *others]), WITHIN_S)
     assert world.answer()["error"] == ""
