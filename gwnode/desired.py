@@ -16,6 +16,7 @@ from gwnode.connections.wanted import (
     needs_transit,
     wanted_connection,
 )
+from gwnode.link import LinkEnd
 from gwnode.transit import Transit
 from lab.errors import LabError, Problem
 from lab.model.names import interface_name
@@ -91,11 +92,17 @@ class Tenant:
         return ipv6_vport_name(self.name)
 
     @property
-    def dial_in_pools(self) -> tuple[IPv4Network, ...]:
-        """Where its road warriors' addresses are from: a site that offers one of them would be sent what is
-        theirs."""
-        ends = (item.end for item in self.connections.values())
-        return tuple(end.server.pool for end in ends if isinstance(end, DialInEnd))
+    def spoken_for(self) -> tuple[IPv4Network, ...]:
+        """Where its road warriors' addresses are from, and what it is linked to: a site that offers a part of
+        that would be sent what is theirs."""
+        found: list[IPv4Network] = []
+        for item in self.connections.values():
+            match item.end:
+                case DialInEnd(server=server):
+                    found.append(server.pool)
+                case LinkEnd(remote=remote):
+                    found += remote
+        return tuple(found)
 
     @property
     def peers(self) -> tuple[IPv4Address, ...]:

@@ -217,7 +217,7 @@ def router_config(
                 *tenant.vm_prefixes,
                 tenant.address.network,
                 *(IPv4Network(peer) for peer in tenant.peers),
-                *tenant.dial_in_pools,
+                *tenant.spoken_for,
                 *protected,
                 *([*tenant.ipv6.vm_prefixes, tenant.ipv6.address.network] if tenant.ipv6 else []),
             ),

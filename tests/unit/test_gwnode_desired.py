@@ -385,6 +385,17 @@ def test_no_site_gets_what_is_for_a_road_warrior() -> None:
     assert IPv4Network("10.99.0.0/24") in config.refused
 
 
+def test_no_site_gets_what_is_for_a_linked_network() -> None:
+    """Whether the link is up or not: its routes would lose to a more specific one."""
+    link = pb.Connection(
+        name="green",
+        routes=[pb.StaticRoute(prefix="10.1.0.0/24", metric=10)],
+        link=pb.Link(peer_rdid="rd-green", local_prefixes=["10.0.0.0/24"]),
+    )
+    (tenant,) = desired(compartment("blue", "198.51.100.2", connections=[link])).values()
+    assert IPv4Network("10.1.0.0/24") in router_config(tenant, BLUE.bgp, [], 10).refused
+
+
 def test_a_connection_by_certificates_goes_by_the_names_in_them() -> None:
     item = compartment("blue", "198.51.100.2")
     wanted = item.connections[0].ipsec
