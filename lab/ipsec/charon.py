@@ -221,7 +221,8 @@ class Charon:
         """Look at the SAs at every event, and at least each `poll_s`."""
         self._look(on_look)
         for _ in events.listen(list(EVENTS), timeout=self._poll_s):
-            if stop.is_set():
+            if stop.is_set() or self._loader is None:
+                # In the latter case, what could not be loaded is as if charon were new.
                 return
             self._look(on_look)
 

@@ -67,7 +67,8 @@ class DialInState:
     def heard(self, listening: bool, now_unix_s: float) -> DialInState:
         """The state after it turned out whether charon serves the connection."""
         since = (self.since_unix_s or int(now_unix_s)) if listening else 0
-        return replace(self, listening=listening, since_unix_s=since)
+        error = "" if listening and not self.listening else self.last_error
+        return replace(self, listening=listening, since_unix_s=since, last_error=error)
 
 
 def observed_clients(before: DialInState, sas: Iterable[Mapping[str, Any]], now_unix_s: float) -> DialInState:

@@ -23,13 +23,20 @@ class Loader:
         memory: what charon was given last.
         present: connections that are known to be loaded as desired already, from a run of ours before.
         outdated: names of such that are loaded otherwise than desired.
+        pools: names of pools that stand, whatever is in them.
     """
 
-    def __init__(self, memory: Memory, present: Iterable[Load] = (), outdated: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        present: Iterable[Load] = (),
+        outdated: Iterable[str] = (),
+        pools: Iterable[str] = (),
+    ) -> None:
         self._memory = memory
         self._connections: dict[str, ViciMessage] = {}
         self._secrets: dict[str, ViciMessage] = {}
-        self._pools: dict[str, ViciMessage] = {}
+        self._pools: dict[str, ViciMessage] = {name: {} for name in pools}
         self._keys: set[str] = set()
         self._waiting = False
         for load in present:
@@ -47,7 +54,7 @@ class Loader:
         Returns: why charon refuses a connection, by name; the others are loaded all the same.
 
         Raises:
-            OSError: charon does not answer, or what it was given cannot be remembered.
+            OSError: charon does not answer.
         """
         loads = {item.name: item.load() for item in wanted}
         self._waiting = False
@@ -60,7 +67,10 @@ class Loader:
                 log.error("%s: charon refuses the connection: %s", name, error)
                 refused[name] = str(error)
         # Afterwards: who is killed before takes what it did for not done, and does it again.
-        self._memory.keep({name: digest(load) for name, load in loads.items() if name not in refused})
+        try:
+            self._memory.keep({name: digest(load) for name, load in loads.items() if name not in refused})
+        except OSError as error:
+            log.warning("not remembered, so the agent after this one will close the SAs: %s", error)
         return refused
 
     def _remove(self, session: Session, loads: Collection[Load]) -> None:
@@ -94,7 +104,7 @@ class Loader:
                 outdated |= before is not None and secret in load.secrets
         for pool, settings in load.pools.items():
             if self._pools.get(pool) != settings:
-                self._load_pool(session, pool, settings)
+                self._load_pool(session, pool, settings, load.connections)
         for name, settings in load.connections.items():
             before = self._connections.get(name)
             if before != settings:
@@ -107,7 +117,9 @@ class Loader:
             for name in load.connections:
                 terminate(session, ike=name)
 
-    def _load_pool(self, session: Session, name: str, settings: ViciMessage) -> None:
+    def _load_pool(
+        self, session: Session, name: str, settings: ViciMessage, users: Mapping[str, ViciMessage]
+    ) -> None:
         """A pool with other addresses wants its callers gone: they call again, and get addresses of it."""
         try:
             session.load_pool({name: settings})
@@ -115,7 +127,7 @@ class Loader:
             if name not in self._pools:
                 raise
             log.info("%s: its callers are asked to call again: %s", name, error)
-            for connection, of_it in self._connections.items():
+            for connection, of_it in users.items():
                 if name in of_it.get("pools", ()):
                     terminate(session, ike=connection)
             self._waiting = True
@@ -149,6 +161,7 @@ def adopted(session: Session, wanted: Collection[Connection], memory: Memory) ->
             if item.name in same and item.starts_itself and loads[item.name].connections.keys() <= known
         ),
         (name for item in loads.keys() - same for name in loads[item].connections.keys() & known),
+        session.get_pools(),
     )
 
 

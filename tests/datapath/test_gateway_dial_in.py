@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
@@ -288,6 +288,37 @@ def test_an_agent_that_starts_again_disturbs_nobody_but_who_is_gone(world: World
         eventually(lambda: are_connected(server, before), UP_S)
         eventually(lambda: refused(world, "bob", server, "unknown user bob"), UP_S)
         are_connected(server, before)
+    finally:
+        server.apply(everybody)
+        eventually(lambda: all_up(world), UP_S)
+
+
+def test_a_pool_that_changed_while_no_agent_ran_counts(world: World) -> None:
+    server = world.servers["blue"]
+    before, everybody, other = server.desired, server.users(), IPv4Network("10.98.0.0/24")
+
+    def moved() -> None:
+        assert server.state.listening
+        assert "pool" not in server.state.last_error
+        assert server.users() == everybody
+        assert all(IPv4Address(address) in server.desired.pool for address in server.state.clients)
+
+    for pool in (other, before.pool):
+        server.stop_driver()
+        server.desired = replace(before, pool=pool)
+        server.start_driver()
+        eventually(moved, UP_S)
+    eventually(lambda: all_up(world), UP_S)
+
+
+def test_what_could_not_be_loaded_is_loaded_by_the_next_look(world: World) -> None:
+    """As after a charon that did not answer in time: the watcher's own session with it may be whole."""
+    server = world.servers["blue"]
+    everybody = server.desired
+    server.charon._loader = None
+    server.apply(replace(everybody, users={"alice": "blue-alice"}))
+    try:
+        eventually(lambda: refused(world, "bob", server, "unknown user bob"), UP_S)
     finally:
         server.apply(everybody)
         eventually(lambda: all_up(world), UP_S)
