@@ -21,6 +21,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from lab import arp
 from lab.engine.wiring import Bridge, Link, Outcome, Port, Route, Sysctl, Wiring
@@ -28,6 +29,8 @@ from lab.engine.wiring import Bridge, Link, Outcome, Port, Route, Sysctl, Wiring
 CLONE_NEWNET = 0x40000000
 MS_REMOUNT_BIND = 32 | 4096
 IFF_UP = 1
+CARRIER_S = 1.0
+"""So long is waited for a new cable's carrier, at most."""
 RT_SCOPE_LINK = 253
 """Of link-local addresses, which are the kernel's own."""
 ELSEWHERE = "it leads elsewhere"
@@ -90,6 +93,7 @@ def _apply(wiring: Wiring, pids: Mapping[str, int]) -> Outcome:
             spaces[route.node].set_route(route)
         for link in made:
             if link.b.bridge:
+                _await_carrier(link, spaces)
                 spaces[link.a.node].announce(link.a)
     return Outcome(tuple(changes))
 
@@ -363,6 +367,20 @@ def _make_link(link: Link, a: Namespace, b: Namespace) -> bool:
     a.refresh(link.a.name)
     b.refresh(link.b.name)
     return True
+
+
+def _await_carrier(link: Link, spaces: Mapping[str, Namespace]) -> None:
+    """The kernel tells queue and bridge of a new cable's carrier a moment later: until then frames are lost.
+
+    A cable that stays dark is nobody's error here: what is announced on it is heard by no one.
+    """
+    ends = [(spaces[port.node], port.name) for port in (link.a, link.b)]
+    Retrying(
+        retry=retry_if_result(lambda lit: not lit),
+        stop=stop_after_delay(CARRIER_S),
+        wait=wait_fixed(0.002),
+        retry_error_callback=lambda _: False,
+    )(lambda: all(space.refresh(name).get("operstate") == "UP" for space, name in ends))
 
 
 @contextmanager
