@@ -1,6 +1,7 @@
 """Certificates that clients bring, PEM: what charon would take, and no peer could connect.
 
-Point-to-site and site-to-site connections have the same rules.
+Point-to-site and site-to-site connections have the same rules. One that has ended since it was accepted
+stops its own connection, but no change of the virtual gateway that has it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,16 @@ class Fault(NamedTuple):
     message: str
 
 
-def check_own(certificate: str, key: str, identity: str, now: datetime | None = None) -> Iterator[Fault]:
+def check_own(
+    certificate: str, key: str, identity: str, stored: str = "", now: datetime | None = None
+) -> Iterator[Fault]:
     """The gateway's own certificate, its key, and the name in it that it goes by.
 
     Args:
+        certificate: as it is to be.
+        key: of the certificate.
+        identity: the name.
+        stored: the certificate as it stands; the clock is no reason against the same one. Empty: none.
         now: None: what the clock says.
     """
     own, private = _certificate(certificate), _private(key)
@@ -38,15 +45,19 @@ def check_own(certificate: str, key: str, identity: str, now: datetime | None = 
     if identity not in known:
         message = f"'{identity}' is none of the names in the certificate ({', '.join(known) or 'none'})."
         yield Fault("identity", message)
-    yield from _time("certificate", "The gateway's certificate", own, now)
+    if own != _certificate(stored):
+        yield from _time("certificate", "The gateway's certificate", own, now)
 
 
-def check_authority(authority: str, issued: str = "", now: datetime | None = None) -> Iterator[Fault]:
+def check_authority(
+    authority: str, issued: str = "", stored: str = "", now: datetime | None = None
+) -> Iterator[Fault]:
     """The authority that others' certificates must be of.
 
     Args:
         authority: its certificate.
         issued: a certificate that it must have issued; empty: none.
+        stored: the authority's certificate as it stands, as with `check_own`.
         now: None: what the clock says.
     """
     found, own = _certificate(authority), _certificate(issued)
@@ -56,7 +67,8 @@ def check_authority(authority: str, issued: str = "", now: datetime | None = Non
     if not _may_issue(found):
         message = f"'{_subject(found)}' is no authority: its certificate does not say that it may issue any."
         yield Fault("caCertificate", message)
-    yield from _time("caCertificate", "The authority's certificate", found, now)
+    if found != _certificate(stored):
+        yield from _time("caCertificate", "The authority's certificate", found, now)
     if own is not None and not _has_issued(found, own):
         message = (
             f"The gateway's certificate is not issued by '{_subject(found)}' (it says: by "

@@ -24,11 +24,15 @@ _OWN: Mapping[str, tuple[str, ...]] = {
 """What each method needs; what is another's, it has not."""
 
 
-def check_authentication(at: Path, ipsec: IpsecConfiguration) -> Iterator[Complaint]:
+def check_authentication(
+    at: Path, ipsec: IpsecConfiguration, stored: IpsecConfiguration | None
+) -> Iterator[Complaint]:
     """The rules of `authenticationMethod` and what belongs to it.
 
     Args:
         at: path of the connection.
+        ipsec: how it is to be protected.
+        stored: how it is now; None: not by IPsec, or it is new.
     """
     method, amiss = ipsec.authentication_method, False
     for owner, fields in _OWN.items():
@@ -43,10 +47,12 @@ def check_authentication(at: Path, ipsec: IpsecConfiguration) -> Iterator[Compla
                     f"{at.ref}: {field}",
                 )
     if not amiss and method == MACHINE_CERTIFICATES:
-        yield from _certificates(at, ipsec)
+        yield from _certificates(at, ipsec, stored)
 
 
-def _certificates(at: Path, ipsec: IpsecConfiguration) -> Iterator[Complaint]:
+def _certificates(
+    at: Path, ipsec: IpsecConfiguration, stored: IpsecConfiguration | None
+) -> Iterator[Complaint]:
     own, key, authority = ipsec.certificate or "", ipsec.private_key or "", ipsec.ca_certificate or ""
     identities = ipsec.identity or "", ipsec.remote_identity or ""
     try:
@@ -54,7 +60,11 @@ def _certificates(at: Path, ipsec: IpsecConfiguration) -> Iterator[Complaint]:
     except LabError as error:
         for problem in error.problems:
             yield invalid(f"{problem.message}: {problem.hint}.", f"{at.ref}: ipSecConfiguration")
-    for fault in (*check_own(own, key, identities[0]), *check_authority(authority, own)):
+    before, before_authority = (stored.certificate, stored.ca_certificate) if stored else (None, None)
+    for fault in (
+        *check_own(own, key, identities[0], before or ""),
+        *check_authority(authority, own, before_authority or ""),
+    ):
         yield invalid(fault.message, f"{at.ref}: {fault.field}")
     if identities[0] == identities[1]:
         yield invalid(

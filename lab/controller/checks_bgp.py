@@ -28,7 +28,7 @@ from lab.controller.models_bgp import (
     RouteFlapDampening,
     values,
 )
-from lab.controller.models_tenant import VirtualGateway
+from lab.controller.models_tenant import VirtualGateway, VirtualSubnet
 from lab.controller.prefixes import version_of
 from lab.controller.refusals import Complaint, invalid
 from lab.controller.shapes import OptionalReference, Resource, as_number
@@ -59,6 +59,7 @@ def _router(at: Path, router: BgpRouter) -> Iterator[Complaint]:
 
 def _ipv6(at: Path, router: BgpRouter, gateway: VirtualGateway, inventory: Inventory) -> Iterator[Complaint]:
     """What of IPv6 can work: hosts are told of a route only with a next hop in an IPv6 subnet."""
+    subnet = ipv6_gateway_subnet(inventory, gateway)
     if router.ipv6_routing == "Disabled":
         for field, prefixes in (
             ("bgpNetworks", router.bgp_networks),
@@ -68,19 +69,28 @@ def _ipv6(at: Path, router: BgpRouter, gateway: VirtualGateway, inventory: Inven
                 if version_of(prefix) == 6:
                     message = f"The router carries no IPv6, and {prefix} is: set 'IPv6Routing' to Enabled."
                     yield invalid(message, f"{at.ref}: {field}")
-        return
-    subnet = ipv6_gateway_subnet(inventory, gateway)
-    if subnet is None:
+    elif subnet is None:
         yield invalid(
             "IPv6 routes lead into an IPv6 subnet of the virtual network: give the gateway one, second in "
             "'gatewaySubnets'.",
             f"{at.ref}: IPv6Routing",
         )
+    # The compartment gets the address in any case, so it must be free though the router carries no IPv6 yet.
+    if subnet is not None and router.local_ipv6_address is not None:
+        yield from _local_ipv6(at, router.local_ipv6_address, gateway, subnet, inventory)
+
+
+def _local_ipv6(
+    at: Path,
+    address: str,
+    gateway: VirtualGateway,
+    subnet: tuple[Path, Resource[VirtualSubnet]],
+    inventory: Inventory,
+) -> Iterator[Complaint]:
+    """The address that is asked for is the compartment's alone."""
+    if address in _leg_addresses(gateway):
         return
-    field = f"{at.ref}: localIPv6Address"
-    address, prefix = router.local_ipv6_address, subnet[1].properties.address_prefix
-    if address is None or address in _leg_addresses(gateway):
-        return
+    field, prefix = f"{at.ref}: localIPv6Address", subnet[1].properties.address_prefix
     if ip_address(address) not in ip_network(prefix):
         yield invalid(
             f"{address} is no address of the compartment: it has one in {prefix}, and those of its L3 "

@@ -148,7 +148,8 @@ def _ipsec(
         message = "An IPsec connection needs an 'ipSecConfiguration': a pre-shared key, or certificates."
         yield invalid(message, f"{at.ref}: ipSecConfiguration")
         return
-    yield from check_authentication(at, ipsec)
+    stored = inventory.find(at)
+    yield from check_authentication(at, ipsec, stored[1].properties.ip_sec_configuration if stored else None)
     yield from _transforms(at, ipsec)
     for field, selectors in (
         ("localVpnTrafficSelector", ipsec.local_vpn_traffic_selector),

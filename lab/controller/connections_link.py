@@ -161,9 +161,12 @@ def linked_domains(gateway: VirtualGateway, inventory: Inventory) -> dict[str, s
 
 
 def frozen(path: Path, resource: Resource[VirtualNetwork], inventory: Inventory) -> Iterator[Complaint]:
-    """A VM network that others have links to keeps its addresses, as a peered one does in the product."""
+    """A VM network that others have links to keeps its routing domain: their compartments look for that.
+
+    Its prefixes are judged with the links that a change of them would break (`checks`).
+    """
     before = inventory.find(path)
-    if before is None or _shape(before[1].properties) == _shape(resource.properties):
+    if before is None or before[1].properties.routing_domain_id == resource.properties.routing_domain_id:
         return
     links = [
         holder.ref
@@ -171,12 +174,7 @@ def frozen(path: Path, resource: Resource[VirtualNetwork], inventory: Inventory)
         if holder.root.collection is VIRTUAL_GATEWAYS and len(holder.ids) > 1
     ]
     if links:
-        yield in_use(path.ref, [f"{link} (linked VM networks keep their prefixes)" for link in links])
-
-
-def _shape(network: VirtualNetwork) -> tuple[str | None, frozenset[str]]:
-    prefixes = frozenset(item.properties.address_prefix for item in network.subnets)
-    return network.routing_domain_id, prefixes
+        yield in_use(path.ref, [f"{link} (a linked VM network keeps its routing domain)" for link in links])
 
 
 def neighbours(gateway: VirtualGateway, inventory: Inventory, placed: Mapping[str, str]) -> set[str]:

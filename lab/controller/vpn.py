@@ -63,7 +63,8 @@ def check_vpn(path: Path, gateway: VirtualGateway, inventory: Inventory) -> Iter
             hint = f" ({problem.hint})" if problem.hint else ""
             yield invalid(f"{problem.message}{hint}.", FIELD)
     else:
-        yield from _certificates(wanted)
+        before = inventory.find(path)
+        yield from _certificates(wanted, before[1].properties.vpn_configuration if before else None)
 
 
 def check_subnets(
@@ -120,10 +121,11 @@ def _routes(wanted: VpnConfiguration, gateway: VirtualGateway) -> Iterator[Compl
                 )
 
 
-def _certificates(wanted: VpnConfiguration) -> Iterator[Complaint]:
-    faults = [*check_own(wanted.certificate, wanted.private_key or "", wanted.identity)]
+def _certificates(wanted: VpnConfiguration, stored: VpnConfiguration | None) -> Iterator[Complaint]:
+    before, before_authority = (stored.certificate, stored.ca_certificate) if stored else ("", "")
+    faults = [*check_own(wanted.certificate, wanted.private_key or "", wanted.identity, before)]
     if wanted.ca_certificate:
-        faults += check_authority(wanted.ca_certificate)
+        faults += check_authority(wanted.ca_certificate, stored=before_authority)
     for fault in faults:
         yield invalid(fault.message, f"{FIELD}.{fault.field}")
 

@@ -120,6 +120,19 @@ def test_the_address_can_be_asked_for(center: Datacenter) -> None:
     assert "held by the gateway compartment" in center.refusal("/networkInterfaces/x", vm)
 
 
+def test_the_address_can_be_asked_for_before_the_router_carries_ipv6(center: Datacenter) -> None:
+    """It is the compartment's in any case; where that has none of IPv6, it is nobody's."""
+    center.put(BLUE, gateway(localIPv6Address="fd00:2::77", IPv6Routing="Disabled"))
+    told = compartment(center)
+    assert (told.ipv6.customer_address, told.bgp.local_ipv6_address) == ("fd00:2::77", "")
+    center.put(BLUE, gateway(localIPv6Address="fd00:2::77", IPv6Routing="Disabled", subnets=("gw",)))
+    vm = interface("fd00:2::77", f"{NETWORK}/subnets/gw6", server={"resourceRef": "/servers/hv01"})
+    center.put("/networkInterfaces/x", vm)
+    assert "already held by" in center.refusal(
+        BLUE, gateway(localIPv6Address="fd00:2::77", IPv6Routing="Disabled")
+    )
+
+
 def test_the_next_hop_may_be_the_compartments_in_a_vlan(center: Datacenter) -> None:
     leg = l3(
         ipAddresses=[
@@ -157,6 +170,9 @@ SIX = {"destinationPrefix": "fd60::/64"}
         (gateway(localIPv6Address="fd00:2::1"), "the distributed router's"),
         (gateway(localIPv6Address="fd00:2::"), "anycast"),
         (gateway(localIPv6Address="fd00:2::50"), "already held by"),
+        (gateway(localIPv6Address="fd00:2::50", IPv6Routing="Disabled"), "already held by"),
+        (gateway(localIPv6Address="fd00:2::", IPv6Routing="Disabled"), "anycast"),
+        (gateway(localIPv6Address="fd00:9::9", IPv6Routing="Disabled"), "no address of the compartment"),
         (gateway(IPv6Routing="Disabled", bgpNetworks=["fd00:1::/64"]), "carries no IPv6"),
         (gateway(IPv6Routing="Disabled", aggregates=[{"prefix": "fd00::/16"}]), "carries no IPv6"),
         (gateway(aggregates=[{"prefix": "::/0"}]), "would be a default route"),

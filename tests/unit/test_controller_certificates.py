@@ -228,8 +228,21 @@ def test_all_that_is_wrong_is_said_at_once(lab: Datacenter, store: Store) -> Non
 def test_a_certificate_that_ends_later_holds_nothing_else_up(
     lab: Datacenter, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the virtual gateway refers to can be changed though a certificate has ended meanwhile."""
-    lab.put(BLUE, with_ipsec(lab, by_certificate(store)))
+    """The gateway and what it refers to can be changed though a certificate has ended meanwhile; but no other
+    connection can get it, nor this one another that has ended.
+    """
+    body = with_ipsec(lab, by_certificate(store))
+    body["properties"]["networkConnections"].append(
+        {
+            "resourceId": "branch",
+            "properties": {
+                "connectionType": "IPSec",
+                "destinationIPAddress": "198.51.100.77",
+                "ipSecConfiguration": {"sharedSecret": "hush"},
+            },
+        }
+    )
+    lab.put(BLUE, body)
 
     class Later(datetime):
         @classmethod
@@ -237,17 +250,31 @@ def test_a_certificate_that_ends_later_holds_nothing_else_up(
             return datetime.now(tz) + timedelta(days=VALID_DAYS + 1)
 
     monkeypatch.setattr("lab.controller.certificates.datetime", Later)
-    assert "has expired" in lab.refusal(BLUE, with_ipsec(lab, by_certificate(store, persistent=False)))
     network = lab.get("/virtualNetworks/blue")
     network["properties"]["addressSpace"]["addressPrefixes"].append("10.77.0.0/16")
     lab.put("/virtualNetworks/blue", network)
+    again = copy.deepcopy(lab.get(BLUE))
+    for connection in again["properties"]["networkConnections"]:
+        connection["properties"]["outboundKiloBitsPerSecond"] = 300
+    lab.put(BLUE, again)
+    moved = copy.deepcopy(again)
+    moved["properties"]["networkConnections"][1]["properties"]["ipSecConfiguration"] = by_certificate(store)
+    refused = lab.refusal(BLUE, moved)
+    assert "The gateway's certificate has expired" in refused
+    assert "The authority's certificate has expired" in refused
+    lab.delete(f"{BLUE}/networkConnections/branch")
+    other = {"certificate": store.certificate("late"), "privateKey": store.key("late")}
+    refused = lab.refusal(BLUE, with_ipsec(lab, by_certificate(store, **other)))
+    assert "The gateway's certificate has expired" in refused
+    assert "The authority's" not in refused
+    lab.delete(HQ)
 
 
 def test_an_authority_is_judged_without_a_certificate_of_it(store: Store) -> None:
     assert not [*check_authority(store.other.ca_path.read_text())]
     late = datetime.now(UTC) + timedelta(days=VALID_DAYS + 1)
     assert "has expired" in next(check_authority(store.other.ca_path.read_text(), now=late)).message
-    assert [fault.field for fault in check_own(store.certificate(), store.key(), GATEWAY, late)] == [
+    assert [fault.field for fault in check_own(store.certificate(), store.key(), GATEWAY, now=late)] == [
         "certificate"
     ]
 

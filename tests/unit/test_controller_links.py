@@ -135,20 +135,66 @@ def test_there_is_one_link_between_two_vm_networks(lab: Datacenter) -> None:
         lab.put(BLUE, body)
 
 
-def test_linked_vm_networks_keep_their_prefixes(lab: Datacenter) -> None:
-    body = copy.deepcopy(lab.get("/virtualNetworks/green"))
+def network(lab: Datacenter, name: str, *more: str, **changed: str) -> dict[str, Any]:
+    """A virtual network with more subnets, and with other prefixes of those it has, by their ids."""
+    body = copy.deepcopy(lab.get(f"/virtualNetworks/{name}"))
     properties = body["properties"]
-    properties["addressSpace"]["addressPrefixes"].append("10.0.0.0/24")
-    more = {"resourceId": "more", "properties": {"addressPrefix": "10.0.0.0/24"}}
-    properties["subnets"].append(more)
-    with pytest.raises(Refused, match="linked VM networks keep their prefixes"):
-        lab.put("/virtualNetworks/green", body)
-    green = body_of(lab, GREEN)
-    green["properties"]["networkConnections"] = []
-    lab.put(GREEN, green)
-    blue = body_of(lab, BLUE)
-    blue["properties"]["networkConnections"] = []
-    lab.put(BLUE, blue)
+    properties["addressSpace"]["addressPrefixes"] += [*more, *changed.values()]
+    for subnet in properties["subnets"]:
+        if prefix := changed.get(subnet["resourceId"]):
+            subnet["properties"]["addressPrefix"] = prefix
+    properties["subnets"] += [
+        {"resourceId": f"more{number}", "properties": {"addressPrefix": prefix}}
+        for number, prefix in enumerate(more)
+    ]
+    return body
+
+
+def unlink(lab: Datacenter) -> None:
+    for name in (BLUE, GREEN):
+        body = body_of(lab, name)
+        body["properties"]["networkConnections"] = []
+        lab.put(name, body)
+
+
+@pytest.mark.parametrize(
+    ("more", "changed", "said"),
+    [
+        (["10.0.0.0/24"], {}, "overlaps with '10.0.0.0/24' of /virtualNetworks/green"),
+        (["10.0.0.128/25"], {}, "overlaps with '10.0.0.128/25' of /virtualNetworks/green"),
+        ([], {"db": "10.1.0.0/25"}, "'10.1.0.0/24' is in no subnet of /virtualNetworks/green"),
+        ([], {"db": "10.88.0.0/24"}, "'10.1.0.0/24' is in no subnet of this virtual network"),
+    ],
+)
+def test_linked_vm_networks_keep_the_prefixes_they_are_linked_by(
+    lab: Datacenter, more: list[str], changed: dict[str, str], said: str
+) -> None:
+    lab.delete("/networkInterfaces/green-db")
+    body = network(lab, "green", *more, **changed)
+    refused = lab.refusal("/virtualNetworks/green", body)
+    assert said in refused
+    assert "in use by /virtualGateways/blue" in refused
+    unlink(lab)
+    lab.put("/virtualNetworks/green", body)
+
+
+def test_a_linked_vm_network_gets_another_subnet(lab: Datacenter) -> None:
+    """What overlaps with nothing of the other side changes nothing of the link."""
+    before = told(lab, "blue")
+    lab.put("/virtualNetworks/green", network(lab, "green", "10.77.0.0/24"))
+    lab.put("/virtualNetworks/blue", network(lab, "blue", "10.78.0.0/24"))
+    assert told(lab, "blue") == before
+    lab.put("/virtualNetworks/green", network(lab, "green", more0="10.79.0.0/24"))
+
+
+def test_a_linked_vm_network_keeps_its_routing_domain(lab: Datacenter) -> None:
+    """The other compartment is told to look for it."""
+    body = network(lab, "green")
+    body["properties"]["routingDomainId"] = "5d0c4d4a-0b1e-4000-8000-0000000000a9"
+    refused = lab.refusal("/virtualNetworks/green", body)
+    assert "/virtualGateways/blue/networkConnections/green" in refused
+    assert "a linked VM network keeps its routing domain" in refused
+    unlink(lab)
     lab.put("/virtualNetworks/green", body)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.engine.pki import Pki
+from lab.engine.pki import VALID_DAYS, Pki
 from lab.southbound import southbound_pb2 as pb
 
 from .controller_support import Datacenter, hybrid_cloud
@@ -200,6 +201,27 @@ def test_no_subnet_comes_into_the_pool_later(lab: Datacenter, pki: Pki) -> None:
     assert "'10.99.0.128/25' overlaps with 10.99.0.0/24, the address pool of /virtualGateways/blue" in told
     inside["properties"]["addressPrefix"] = "10.98.0.0/25"
     lab.put("/virtualNetworks/blue", network)
+
+
+def test_a_certificate_that_ends_later_holds_nothing_else_up(
+    lab: Datacenter, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands can be changed, but the certificate not for another that has ended, too."""
+    lab.put(BLUE, gateway(lab, configuration(pki)))
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(tz) + timedelta(days=VALID_DAYS + 1)
+
+    monkeypatch.setattr("lab.controller.certificates.datetime", Later)
+    lab.put(BLUE, gateway(lab, configuration(pki, maximumVpnConnections="3")))
+    assert dial_in(lab)[0].dial_in.maximum_connections == 3
+    other = {name: (pki.directory / f"other.{name}").read_text() for name in ("pem", "key")}
+    changed = configuration(pki, certificate=other["pem"], privateKey=other["key"], identity="other")
+    refused = lab.refusal(BLUE, gateway(lab, changed))
+    assert "The gateway's certificate has expired" in refused
+    assert "The authority's" not in refused
 
 
 def test_a_pool_of_another_type_is_refused(lab: Datacenter, pki: Pki) -> None:

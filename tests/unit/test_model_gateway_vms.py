@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import InvalidTopologyError
+from lab.model.codes import Code
 from lab.model.lab import Lab, NodeKind
 from lab.model.loader import load
 from lab.model.resolve import resolve
@@ -130,3 +131,33 @@ def test_the_sites_router_answers_for_what_has_come_up_in_the_cloud() -> None:
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, name: str, old: str, new: str, said: str) -> None:
     assert said in refusals(tmp_path, name, old, new)
+
+
+def test_the_sites_behind_one_tenants_gateway_vms_are_apart(tmp_path: Path) -> None:
+    """Its hosts have one route to each: of two sites with one LAN, one would never be reached."""
+    vm = "host: hostgw, subnet: second, address: 10.0.3.2"
+    tunnel = "public-address: 203.0.113.22, site: branch, shared-secret: blue-keeps-its-secrets"
+    changes = {
+        "      gateway: {vsid: 5002, ": "      second: {vsid: 5003, prefix: 10.0.3.0/29}\n",
+        "  red:\n": f"      branch-gw: {{{vm}, gateway: {{{tunnel}}}}}\n",
+        "  blue-hq:\n": "  branch: {wan: 198.51.100.10/30, lan: {prefix: 192.168.60.0/24}}\n",
+    }
+    text = (TOPOLOGIES / "gateway-2012.yml").read_text()
+    for place, line in changes.items():
+        assert place in text
+        text = text.replace(place, line + place, 1)
+    path = tmp_path / "two.yml"
+    path.write_text(text)
+    assert resolve(load(path)).nodes["branch-gw"].kind is NodeKind.GATEWAY_VM
+    branch = changes["  blue-hq:\n"]
+    changed = branch.replace("192.168.60.0/24", "192.168.50.128/25")
+    path.write_text(text.replace(branch, changed))
+    with pytest.raises(InvalidTopologyError) as caught:
+        load(path)
+    (problem,) = caught.value.problems
+    assert problem.code == Code.LAN_OVERLAP.code
+    assert "192.168.50.128/25 of `branch`, behind `branch-gw`, overlaps 192.168.50.0/24" in problem.message
+    assert "`blue-hq`, behind `blue-gw`" in problem.message
+    number = 1 + path.read_text().splitlines().index(changed.rstrip())
+    assert problem.place == f"{path}:{number}"
+    assert problem.hint == Code.LAN_OVERLAP.remedy

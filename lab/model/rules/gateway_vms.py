@@ -29,17 +29,33 @@ def own_subnet(topology: Topology) -> Iterator[Finding]:
 
 
 def sites_apart(topology: Topology) -> Iterator[Finding]:
-    """What is behind the gateway VM is nowhere in the VM network."""
+    """What is behind the gateway VM is nowhere in the VM network, nor behind another of its gateway VMs.
+
+    Hosts have one route to a prefix.
+    """
+    behind: dict[str, list[tuple[str, str, IPv4Network]]] = {}
     for tenant, name, _, gateway in gateway_vms(topology):
         site = topology.sites.get(gateway.site)
-        for subnet, spec in topology.tenants[tenant].subnets.items():
-            if site is not None and site.lan.prefix.overlaps(spec.prefix):
+        if site is None:
+            continue
+        lan, before = site.lan.prefix, behind.setdefault(tenant, [])
+        taken = [
+            *(
+                (spec.prefix, f"subnet `{subnet}`")
+                for subnet, spec in topology.tenants[tenant].subnets.items()
+            ),
+            # One site behind two gateway VMs is a finding of its own.
+            *((prefix, f"`{other}`, behind `{vm}`") for other, vm, prefix in before if other != gateway.site),
+        ]
+        for prefix, what in taken:
+            if lan.overlaps(prefix):
                 yield Finding(
                     Code.LAN_OVERLAP,
                     ("sites", gateway.site, "lan", "prefix"),
-                    f"{site.lan.prefix} of `{gateway.site}`, behind `{name}`, overlaps {spec.prefix} of "
-                    f"subnet `{subnet}`",
+                    f"{lan} of `{gateway.site}`, behind `{name}`, overlaps {prefix} of {what}",
+                    "a tenant's subnets and the sites behind its gateway VMs do not overlap",
                 )
+        before.append((gateway.site, name, lan))
 
 
 RULES = (own_subnet, sites_apart)
