@@ -12,7 +12,8 @@ from functools import partial
 
 import pytest
 
-from gwnode.bgp.routes import Kind
+from gwnode.bgp.control import Bird
+from gwnode.bgp.routes import COMMAND, Kind, routes
 from gwnode.bgp.show import shown
 from gwnode.netns import Namespace
 from lab.testing.eventually import eventually
@@ -64,6 +65,24 @@ def test_the_report_names_what_was_learned(world: Ipv6World) -> None:
     document = shown(world.folder / "gateway" / "state", "blue", Kind.BEST)
     assert {lan(site) for site in LANS} <= {route["prefix"] for route in document["routes"]}
     assert all(peer["ipv6"] for peer in document["peers"])
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+def test_the_router_knows_its_own_routes_again(world: Ipv6World, tenant: str) -> None:
+    """BIRD looks at the kernel every minute, and when its protocols for it start: its routes are there."""
+    control = world.folder / "gateway" / "state" / f"{tenant}.bird"
+    wanted = {lan(site) for site in LANS} | {f"192.168.{number}.0/24" for number in LANS.values()}
+
+    def taken() -> None:
+        with Bird(control) as bird:
+            found = [route for route in routes(bird.command(COMMAND)) if route.prefix in wanted]
+        assert {route.prefix for route in found if route.best and route.reachable} == wanted, found
+
+    eventually(taken, UP_S)
+    with Bird(control) as bird:
+        bird.command('disable "kernel*"')
+        bird.command('enable "kernel*"')
+    eventually(taken, UP_S)
 
 
 def echoes(world: Ipv6World, name: str) -> int:

@@ -35,7 +35,7 @@ WRONG = [
     ("subnet: web6\n        address: \"fd00:1::4", "subnet: gateway6\n        address: \"fd00:2::4",
      Code.GATEWAY_SUBNET, "subnet: gateway6\n        address", "nothing else"),
     (HQ_SITE, WITH_IPV6, Code.IPV6, "lan: {prefix: 192.168.50.0/24, ipv6", "`ipsec` carries IPv4 alone"),
-    (MPLS_LAN, MPLS_LAN.replace("fd00:60::/64", "fd00:60::1/64"), Code.PREFIX, "fd00:60::1/64", "fd00:60::/64"),
+    (MPLS_LAN, MPLS_LAN.replace("fd00:60::/64", "fd00:60::1/64"), Code.PREFIX, "fd00:60::1/64", "host bits"),
     (MPLS_LAN, MPLS_LAN.replace("fd00:60::/64", "10.9.0.0/24"), Code.FAMILY, "10.9.0.0/24", "is IPv4"),
     (MPLS_LAN, MPLS_LAN.replace("fd00:60::/64", "fd00:60::"), Code.PREFIX, '"fd00:60::"', "/126"),
     (BRANCH, 'ipv6-address: "fd00:61::100"', Code.OUTSIDE, "fd00:61::100", "is not in fd00:60::/64"),
