@@ -69,20 +69,33 @@ def test_the_report_names_what_was_learned(world: Ipv6World) -> None:
 
 @pytest.mark.parametrize("tenant", TENANTS)
 def test_the_router_knows_its_own_routes_again(world: Ipv6World, tenant: str) -> None:
-    """BIRD looks at the kernel every minute, and when its protocols for it start: its routes are there."""
-    control = world.folder / "gateway" / "state" / f"{tenant}.bird"
+    """When BIRD looks at the kernel; every minute by its configuration, every second here."""
+    state = world.folder / "gateway" / "state"
+    control, usual, often = (state / f"{tenant}.{kind}" for kind in ("bird", "bird.conf", "often.conf"))
+    often.write_text(usual.read_text().replace("  learn;\n", "  learn;\n  scan time 1;\n"))
     wanted = {lan(site) for site in LANS} | {f"192.168.{number}.0/24" for number in LANS.values()}
 
-    def taken() -> None:
+    def reachable() -> None:
         with Bird(control) as bird:
             found = [route for route in routes(bird.command(COMMAND)) if route.prefix in wanted]
         assert {route.prefix for route in found if route.best and route.reachable} == wanted, found
 
-    eventually(taken, UP_S)
+    def there_again(version: str, prefix: str) -> None:
+        assert "proto bird" in world.inside(tenant, "ip", version, "route", "show", prefix).stdout
+
     with Bird(control) as bird:
-        bird.command('disable "kernel*"')
-        bird.command('enable "kernel*"')
-    eventually(taken, UP_S)
+        bird.command(f'configure "{often}"')
+    try:
+        for version, prefix in (("-4", f"192.168.{LANS['dc']}.0/24"), ("-6", lan("dc"))):
+            eventually(partial(there_again, version, prefix), UP_S)
+            # What somebody else takes away it sets again when it looks, and not before.
+            world.inside(tenant, "ip", version, "route", "del", prefix, "proto", "bird")
+            eventually(partial(there_again, version, prefix), UP_S)
+        reachable()
+    finally:
+        with Bird(control) as bird:
+            bird.command(f'configure "{usual}"')
+    eventually(reachable, UP_S)
 
 
 def echoes(world: Ipv6World, name: str) -> int:
