@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 from pyroute2 import IPRoute
 
 from gwnode import ipv6, nat, nat_sessions, shaping
-from gwnode.connections.wanted import Connection, NatEnd
+from gwnode.connections.wanted import Connection, GreEnd, NatEnd, Way
 from gwnode.desired import Tenant, ipv6_vport_name, vport_name
 from gwnode.filter import compartment_ruleset, rates_of
 from gwnode.filter_ipv6 import ipv6_ruleset
@@ -164,9 +164,22 @@ def routes_of(tenant: Tenant, connection: Connection) -> list[WantedRoute]:
     if tenant.ipv6:
         sources[6] = tenant.ipv6.address.ip
     return [
-        WantedRoute(way.prefix, connection.device, way.next_hop, sources[way.prefix.version], way.metric)
+        WantedRoute(
+            way.prefix, connection.device, _next_hop(connection, way), sources[way.prefix.version], way.metric
+        )
         for way in connection.ways
     ]
+
+
+def _next_hop(connection: Connection, way: Way) -> IPv4Address | IPv6Address | None:
+    """A host behind a GRE tunnel is on-link by its own address: so are the routes by which BIRD leads to it.
+
+    Without that, BIRD does not know its own routes again when it looks at the kernel, every minute, for the
+    tunnel's device has no network that the next hop is of. It sets them anew, and the kernel refuses.
+    """
+    if isinstance(connection.end, GreEnd) and way.prefix.num_addresses == 1:
+        return way.prefix.network_address
+    return way.next_hop
 
 
 def ensure_rates(settings: Settings, tenant: Tenant) -> None:

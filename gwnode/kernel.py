@@ -29,6 +29,8 @@ ROUTE_PROTOCOL = 201
 """rtm_protocol of the routes that are ours; BIRD's are 12."""
 MAIN_TABLE = 254
 _SCOPE_LINK = 253
+_ON_LINK = 4
+"""RTNH_F_ONLINK of rtnetlink.h."""
 _IFF_UP, _IFF_NOARP = 0x1, 0x80
 _IFA_F_NODAD = 0x2
 _HAS_IPV6 = Path("/proc/net/if_inet6")
@@ -41,7 +43,8 @@ class WantedRoute:
     Attributes:
         prefix: destination.
         device: interface.
-        via: next hop; None: the device itself.
+        via: next hop; None: the device itself. The destination's own address, if it is a single one: it is on
+            the device, whatever networks the device has.
         source: preferred source address; None: the kernel's choice.
         metric: of the routes to one prefix the lowest wins.
     """
@@ -51,6 +54,11 @@ class WantedRoute:
     via: IPv4Address | IPv6Address | None = None
     source: IPv4Address | IPv6Address | None = None
     metric: int = 0
+
+    @property
+    def on_link(self) -> bool:
+        """Whether the next hop is on the device without an address of its network there."""
+        return self.prefix.num_addresses == 1 and self.via == self.prefix.network_address
 
     @property
     def priority(self) -> int:
@@ -182,6 +190,7 @@ def _route(item: WantedRoute, indexes: Mapping[str, int]) -> dict[str, Any]:
     }
     if item.via:
         values["gateway"] = str(item.via)
+        values["flags"] = _ON_LINK if item.on_link else 0
     else:
         values["scope"] = _SCOPE_LINK
     if item.source:

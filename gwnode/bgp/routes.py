@@ -31,7 +31,8 @@ class Route:
         prefix: where it leads to.
         protocol: the session that it came by, or what of the router's own it is.
         best: of all routes to this prefix.
-        reachable: whether its next hop is. The router's own routes are not: they are for others.
+        reachable: whether its next hop is, and the kernel took it. The router's own are not, for they are
+            others' to take.
         damped: suppressed, because it flaps.
         next_hop: as offered, or set by a policy; empty: the router itself.
         origin: "IGP", "EGP" or "Incomplete".
@@ -85,8 +86,10 @@ class Learned:
 COMMAND = "show route all where " + " || ".join(("source = RTS_BGP", *(f'proto = "{name}"' for name in OWN)))
 """Of all tables."""
 ROUTE = re.compile(
-    r"^(?P<prefix>\S*)\s+(?P<kind>\w+) \[(?P<protocol>\S+) [^\]]*\]\s*(?P<best>\*?)\s*\((?P<preference>\d+)"
+    r"^(?P<prefix>\S*)\s+(?P<kind>\w+) \[(?P<protocol>\S+) [^\]]*\]\s*(?P<best>[*!]?)\s*\((?P<preference>\d+)"
 )
+NOT_TAKEN = "!"
+"""In place of the best route's asterisk: the kernel refused it."""
 ATTRIBUTE = re.compile(r"^\s+BGP\.(?P<name>\w+):\s+(?P<value>\S.*)$")
 NUMBER = re.compile(r"\d+")
 COMMUNITY = re.compile(r"\((\d+),\s*(\d+)\)")
@@ -105,7 +108,7 @@ def routes(lines: Iterable[str]) -> list[Route]:
                     prefix=prefix,
                     protocol=match["protocol"],
                     best=bool(match["best"]),
-                    reachable=match["kind"] == "unicast",
+                    reachable=match["kind"] == "unicast" and match["best"] != NOT_TAKEN,
                     damped=int(match["preference"]) == DAMPED_PREFERENCE,
                 )
             )

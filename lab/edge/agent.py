@@ -45,7 +45,7 @@ class EdgeAgent:
             with IPRoute() as kernel:
                 self._ensure_route(kernel)
             said = f"{self._config.compartment_address} is behind {self._config.gateway}"
-        except (NetlinkError, LabError) as error:
+        except (NetlinkError, LabError, OSError) as error:
             said = f"not ready: {error}"
         if said != self._told:
             log.info("%s", said)

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 DEVICE, LEG = "tunnel0", "tunnel0-leg"
 TTL = 64
+IPV6 = {"accept_ra": "0", "autoconf": "0", "accept_dad": "0", "addr_gen_mode": "1", "disable_ipv6": "0"}
+"""addr_gen_mode 1: without a link-local address."""
 _UP = 1
 
 
@@ -50,10 +52,13 @@ class GreTunnel:
 
         Raises:
             NetlinkError: the kernel refuses; also while the interface towards the gateway is not there.
+        OSError: IPv6 is wanted, and cannot be switched on.
             LabError: the front end cannot be loaded, or refuses.
         """
         index = _index(kernel, DEVICE) or self._make(kernel)
         leg = _index(kernel, LEG)
+        if self._config.ipv6 is not None:
+            _switch_ipv6_on()
         if leg is not None:
             self._serve(kernel, index)
         _set_up(kernel, index if leg is None else leg)
@@ -99,6 +104,15 @@ class GreTunnel:
                 )
             ]
         )
+
+
+def _switch_ipv6_on() -> None:
+    """The node has it off but where it is asked for; in the tunnel nobody resolves or advertises anything."""
+    settings = Path("/proc/sys/net/ipv6/conf") / DEVICE
+    for key, value in IPV6.items():
+        path = settings / key
+        if path.read_text().strip() != value:
+            path.write_text(value)
 
 
 def _set_up(kernel: IPRoute, index: int) -> None:

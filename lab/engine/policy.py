@@ -174,7 +174,9 @@ def _learned_routes(lab: Lab, host: str) -> dict[tuple[str, str, str], str]:
                 for route in connection.routes:
                     routes[tenant.name, tenant.routing_domain, str(route.prefix)] = site.name
             elif site is not None:
-                routes[tenant.name, tenant.routing_domain, str(site.lan_prefix)] = site.name
+                for prefix in (site.lan_prefix, site.ipv6_lan):
+                    if prefix is not None:
+                        routes[tenant.name, tenant.routing_domain, str(prefix)] = site.name
     return routes
 
 

@@ -300,6 +300,11 @@ class Code(Enum):
         "a line between two sites that cannot be, or a site that no route leads to",
         "a line joins two IPsec sites of one tenant; a site without `asn` wants `routes` of its connection",
     )
+    IPV6 = (
+        "HNV-TOPO-083",
+        "IPv6 without all that it needs on its way",
+        "give the tenant's gateway an IPv6 subnet, and what is outside a connection of type gre or l3",
+    )
 
     def __init__(self, code: str, meaning: str, remedy: str) -> None:
         self.code = code

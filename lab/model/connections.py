@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import TYPE_CHECKING
 
 from lab.model.certificates import Identities
@@ -74,10 +74,11 @@ class Gre:
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """A leg in a VLAN; `address` is the compartment's there."""
+    """A leg in a VLAN; `address` is the compartment's there, `ipv6_address` that of IPv6 if it has one."""
 
     vlan: int
     address: IPv4Interface
+    ipv6_address: IPv6Interface | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,8 @@ class SiteEnd:
         lan_prefix: the site's own network, which BGP offers.
         bgp_peer: its BGP router, which the connection has a static route to.
         bgp_peer_asn: the site's AS number; None: the site has no BGP router.
+        ipv6_lan: its IPv6 network, which BGP offers as well, its router's address being next hop; None: none.
+        ipv6_peer: its router's address in the VLAN; None: it has none, or no VLAN.
     """
 
     name: str
@@ -164,6 +167,8 @@ class SiteEnd:
     lan_prefix: IPv4Network
     bgp_peer: IPv4Address
     bgp_peer_asn: int | None
+    ipv6_lan: IPv6Network | None = None
+    ipv6_peer: IPv6Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

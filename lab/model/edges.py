@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.model.attachment import Attachment, attachment_of, beyond_ipsec, is_edge, public_addresses
 from lab.model.connections import Connection, Forwarding, Gre
-from lab.model.edge import EdgeConfig
+from lab.model.edge import EdgeConfig, Ipv6End
 from lab.model.lab import Bridge, Fabric, Gateway, InterfaceAddress, Link, LinkEnd, Node, NodeKind, Route
 from lab.model.names import interface_name
 from lab.model.networks import gre_vip_of, other_host, router_of
-from lab.model.node_settings import DEFAULT_ROUTE, NO_IPV6, SITE, on_network
+from lab.model.node_settings import DEFAULT_ROUTE, IPV6_ROUTING, NO_IPV6, SITE, on_network, static_ipv6
 from lab.model.router import RouterConfig
 from lab.model.tenants import Tenant, TenantGateway
 from lab.model.topology import SiteSpec, Topology
@@ -64,10 +64,11 @@ def _edge(
         addresses=(
             on_network(LAN_BRIDGE, router_of(spec.lan.prefix), spec.lan.prefix),
             InterfaceAddress(WAN, spec.wan),
+            *_ipv6_addresses(spec),
         ),
         routes=(Route(DEFAULT_ROUTE, other_host(spec.wan)),) if public else (),
         sysctls=SITE,
-        interface_sysctls={**tunnelled, **NO_IPV6},
+        interface_sysctls={**tunnelled, **NO_IPV6, **_ipv6_settings(spec)},
         edge=EdgeConfig(
             name=name,
             lan_prefix=str(spec.lan.prefix),
@@ -80,8 +81,35 @@ def _edge(
             compartment_address=str(gateway.address),
             router_id=str(router_of(spec.lan.prefix)),
             hold_time_s=gateway.hold_time_s,
+            ipv6=_ipv6_end(gateway, connection),
         ),
     )
+
+
+def _ipv6_addresses(spec: SiteSpec) -> Iterator[InterfaceAddress]:
+    if spec.lan.ipv6_prefix is not None:
+        yield on_network(LAN_BRIDGE, router_of(spec.lan.ipv6_prefix), spec.lan.ipv6_prefix)
+    if spec.ipv6_wan is not None:
+        yield InterfaceAddress(WAN, spec.ipv6_wan)
+
+
+def _ipv6_settings(spec: SiteSpec) -> Mapping[str, str]:
+    """Only the interfaces with an address have IPv6; that of its tunnel is the edge's own to switch on."""
+    if spec.lan.ipv6_prefix is None:
+        return {}
+    return {
+        **IPV6_ROUTING,
+        **static_ipv6(LAN_BRIDGE),
+        **(static_ipv6(WAN) if spec.ipv6_wan is not None else {}),
+    }
+
+
+def _ipv6_end(gateway: TenantGateway, connection: Connection) -> Ipv6End | None:
+    lan = connection.site.ipv6_lan if connection.site else None
+    if lan is None or gateway.ipv6 is None:
+        return None
+    leg = connection.kind.ipv6_address if isinstance(connection.kind, Forwarding) else None
+    return Ipv6End(str(lan), str(router_of(lan)), str(gateway.ipv6.address), str(leg.ip) if leg else "")
 
 
 def _far_end(fabric: Fabric, connection: Connection) -> IPv4Address:

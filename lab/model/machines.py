@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
 from lab.model.lab import Fabric, Node, NodeKind, Route, SiteConfig
 from lab.model.networks import router_of
@@ -12,17 +12,20 @@ from lab.model.node_settings import (
     APPLIANCE,
     DEFAULT_ROUTE,
     DEFAULT_ROUTE_IPV6,
+    IPV6_ROUTING,
     NO_IPV6,
-    NO_IPV6_VM,
+    NO_IPV6_MACHINE,
     NOT_ROUTING,
-    STATIC_IPV6,
     on_network,
+    static_ipv6,
 )
 from lab.model.tenants import GatewayVm, Tenant, Vm
 from lab.model.topology import SiteSpec, Topology
 from lab.model.topology_tenants import Machine, VmSpec
 from lab.model.types import IpAddress, IpNetwork
 
+ETHERNET = "eth0"
+"""A machine's card."""
 WAN = "wan0"
 """A gateway VM's second interface, on the front-end network."""
 
@@ -58,7 +61,7 @@ def _gateway_vm(fabric: Fabric, vm: Vm, gateway: GatewayVm, spec: VmSpec, subnet
         machine,
         image="fabric",
         addresses=(
-            on_network("eth0", vm.address, subnet),
+            on_network(ETHERNET, vm.address, subnet),
             on_network(WAN, gateway.public_address, front_end.prefix),
         ),
         routes=(
@@ -106,9 +109,8 @@ def far_end(vm: Vm, gateway: GatewayVm, site: SiteSpec) -> SiteConfig:
 
 def _ipv6_settings(spec: VmSpec, prefix: IpNetwork) -> Mapping[str, str]:
     if prefix.version == 4:
-        return NO_IPV6_VM
-    forwarding = {"net.ipv6.conf.all.forwarding": "1"} if spec.forwarding else {}
-    return {**forwarding, **STATIC_IPV6}
+        return NO_IPV6_MACHINE
+    return {**(IPV6_ROUTING if spec.forwarding else {}), **static_ipv6(ETHERNET)}
 
 
 def appliances(topology: Topology, fabric: Fabric, tenants: tuple[Tenant, ...]) -> Iterator[Node]:
@@ -129,7 +131,19 @@ def servers(topology: Topology) -> Iterator[Node]:
     for site in topology.sites.values():
         for name, spec in site.servers.items():
             node = _machine(name, NodeKind.SERVER, spec, spec.address, site.lan.prefix)
-            yield replace(node, dns=(spec.dns,) if spec.dns else ())
+            node = replace(node, dns=(spec.dns,) if spec.dns else (), interface_sysctls=NO_IPV6_MACHINE)
+            yield _with_ipv6(node, spec.ipv6_address, site.lan.ipv6_prefix)
+
+
+def _with_ipv6(node: Node, address: IPv6Address | None, network: IPv6Network | None) -> Node:
+    if address is None or network is None:
+        return node
+    return replace(
+        node,
+        addresses=(*node.addresses, on_network(ETHERNET, address, network)),
+        routes=(*node.routes, Route(DEFAULT_ROUTE_IPV6, router_of(network))),
+        interface_sysctls=static_ipv6(ETHERNET),
+    )
 
 
 def _machine(name: str, kind: NodeKind, spec: Machine, address: IpAddress, network: IpNetwork) -> Node:
@@ -137,7 +151,7 @@ def _machine(name: str, kind: NodeKind, spec: Machine, address: IpAddress, netwo
     default = DEFAULT_ROUTE if network.version == 4 else DEFAULT_ROUTE_IPV6
     return replace(
         _container(name, kind, spec),
-        addresses=(on_network("eth0", address, network),),
+        addresses=(on_network(ETHERNET, address, network),),
         routes=(Route(default, router_of(network)),),
         interface_sysctls=NO_IPV6,
     )

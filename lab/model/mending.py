@@ -34,6 +34,7 @@ ABOUT_ABSENCE = frozenset(
         Code.CONNECTION,
         Code.GRE_VIPS,
         Code.DIAL_IN,
+        Code.IPV6,
     }
 )
 """Findings that may only mean that something was taken away."""

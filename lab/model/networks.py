@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import overload
 
 from lab.model.types import IpAddress, IpNetwork
@@ -24,7 +24,11 @@ def router_of(prefix: IpNetwork) -> IpAddress:
     return prefix.network_address + 1
 
 
-def compartment_of(prefix: IPv4Network) -> IPv4Address:
+@overload
+def compartment_of(prefix: IPv4Network) -> IPv4Address: ...
+@overload
+def compartment_of(prefix: IPv6Network) -> IPv6Address: ...
+def compartment_of(prefix: IpNetwork) -> IpAddress:
     """The tenant's compartment in its gateway subnet: the first address after the router's."""
     return prefix.network_address + 2
 
@@ -51,6 +55,17 @@ def unusable(address: IpAddress, prefix: IpNetwork) -> str:
         return f"is the broadcast address of {prefix}"
     if address == router_of(prefix):
         return f"is the first address of {prefix}, which is the router's"
+    return ""
+
+
+def unusable_end(end: IPv6Interface) -> str:
+    """Why a router cannot have an address on a link of its own, as the end of a sentence; empty: it can.
+
+    The first address is the anycast address of all routers (RFC 4291 §2.6.1), a /127 has none (RFC 6164).
+    """
+    network = end.network
+    if network.prefixlen < network.max_prefixlen - 1 and end.ip == network.network_address:
+        return f"is the anycast address of the routers of {network}"
     return ""
 
 

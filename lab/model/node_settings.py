@@ -16,25 +16,26 @@ SITE = {**ROUTING, "net.ipv4.ip_nonlocal_bind": "1"}
 """ExaBGP listens on the LAN router's address from its first moment, which is before the wiring's."""
 NOT_ROUTING = {"net.ipv4.ip_forward": "0", **LOOSE}
 NO_IPV6 = {"net.ipv6.conf.all.disable_ipv6": "1"}
-"""Nobody speaks IPv6 but VMs in IPv6 subnets: no chatter in captures."""
-NO_IPV6_VM = {**NO_IPV6, "net.ipv6.conf.eth0.disable_ipv6": "1"}
-"""Also where the VM's subnet was an IPv6 one before."""
-STATIC_IPV6 = {
-    "net.ipv6.conf.eth0.disable_ipv6": "0",
-    "net.ipv6.conf.eth0.accept_ra": "0",
-    "net.ipv6.conf.eth0.autoconf": "0",
-    "net.ipv6.conf.eth0.accept_dad": "0",
-    "net.ipv6.conf.eth0.dad_transmits": "0",
-    "net.ipv6.conf.eth0.addr_gen_mode": "0",
-}
-"""Addresses are policy: nothing is detected or advertised. The link-local address is the MAC's (EUI-64),
-which the switch lets a VM solicit from."""
+"""Nobody speaks IPv6 but who has an address: no chatter in captures."""
+NO_IPV6_MACHINE = {**NO_IPV6, "net.ipv6.conf.eth0.disable_ipv6": "1"}
+"""Also where the VM or server had an IPv6 address before."""
+QUIET = ("accept_ra", "autoconf", "accept_dad", "dad_transmits")
+IPV6_ROUTING = {"net.ipv6.conf.all.forwarding": "1"}
 APPLIANCE = {
     **ROUTING,
     "net.ipv4.conf.all.send_redirects": "0",
     "net.ipv4.conf.default.send_redirects": "0",
 }
 """A virtual appliance sends on through the interface that a packet came in by, and that is no detour."""
+
+
+def static_ipv6(interface: str) -> dict[str, str]:
+    """Have IPv6 on an interface. Addresses are policy: nothing is detected or advertised.
+
+    The link-local address is the MAC's (EUI-64), which the switch lets a VM solicit from.
+    """
+    values = {"disable_ipv6": "0", **dict.fromkeys(QUIET, "0"), "addr_gen_mode": "0"}
+    return {f"net.ipv6.conf.{interface}.{key}": value for key, value in values.items()}
 
 
 def on_network(interface: str, address: IpAddress, network: IpNetwork) -> InterfaceAddress:

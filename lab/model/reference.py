@@ -38,6 +38,7 @@ from lab.model.types import (
     Vsid,
     Word,
 )
+from lab.model.types_ipv6 import Ipv6Address, Ipv6Prefix, Ipv6WithLength
 
 REFERENCE_PATH = Path(__file__).parents[2] / "docs" / "topology.md"
 
@@ -54,6 +55,9 @@ _WORDS: tuple[tuple[Any, str], ...] = (
     (Mbps, "Mbit/s"),
     (Pps, "packets/s"),
     (Interface, "address/length"),
+    (Ipv6Address, "IPv6 address"),
+    (Ipv6Prefix, "IPv6 prefix"),
+    (Ipv6WithLength, "IPv6 address/length"),
     (Mac, "MAC address"),
     (Guid, "GUID"),
     (Asn, "private AS number"),
@@ -88,9 +92,11 @@ Made by `python -m lab.model.schema` from `lab/model/topology.py`; do not edit.
 - Management addresses are given out in the order of the file: controller, hosts, gateways. Front-end
   addresses: the gateways, skipping the VIP and whatever else the file gives away. Provider addresses are the
   Network Controller's to give, out of the pool.
-- A tenant's compartment on the gateway has the second address of the gateway subnet.
-- Nodes have no IPv6, but for VMs in IPv6 subnets: one static address, no duplicate address detection, no
-  router advertisements. Each subnet has one address family.
+- A tenant's compartment on the gateway has the second address of the gateway subnet, and of the IPv6 one if
+  there is one. Then its BGP router carries IPv6, too, and connections of type `gre` and `l3` do.
+- Nodes have no IPv6, but for VMs in IPv6 subnets, edges with an `ipv6-prefix` and servers behind them with an
+  `ipv6-address`: static addresses, no duplicate address detection, no router advertisements. Each subnet has
+  one address family.
 - A site's connection says what its router is: by `ipsec` a customer's on the internet, by `gre` or `l3` an
   edge in the datacenter. A GRE edge whose `wan` is in the front-end network stands on it, others on the
   internet; an L3 edge stands in its connection's VLAN.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 
 from lab.model.certificates import Identities
 from lab.model.connections import (
@@ -49,10 +49,22 @@ def resolve_connection(topology: Topology, tenant: str, name: str, spec: Connect
     return Connection(
         name=name,
         kind=_kind(tenant, spec),
-        site=SiteEnd(spec.site, site.wan.ip, site.lan.prefix, router_of(site.lan.prefix), site.asn),
+        site=_site_end(spec.site, site),
         routes=_routes(spec, site),
         outbound_kbps=spec.outbound_kbps,
         inbound_kbps=spec.inbound_kbps,
+    )
+
+
+def _site_end(name: str, site: SiteSpec) -> SiteEnd:
+    return SiteEnd(
+        name=name,
+        peer=site.wan.ip,
+        lan_prefix=site.lan.prefix,
+        bgp_peer=router_of(site.lan.prefix),
+        bgp_peer_asn=site.asn,
+        ipv6_lan=site.lan.ipv6_prefix,
+        ipv6_peer=site.ipv6_wan.ip if site.ipv6_wan else None,
     )
 
 
@@ -87,13 +99,12 @@ def resolve_dial_in(tenant: str, spec: DialInSpec) -> DialIn:
 
 
 def _routes(spec: SiteConnection, site: SiteSpec) -> tuple[StaticRoute, ...]:
-    """Nobody can announce the way to the announcer: where there is one, it is the first route."""
+    """Nobody can announce the way to the announcer, nor to its IPv6 next hop: those are the first routes."""
     if site.asn is None:
         return tuple(StaticRoute(prefix, metric) for prefix, metric in spec.routes.items())
-    bgp_peer = IPv4Network(f"{router_of(site.lan.prefix)}/32")
-    given = spec.routes.items()
-    own = StaticRoute(bgp_peer, spec.metric)
-    return (own, *(StaticRoute(prefix, metric) for prefix, metric in given if prefix != bgp_peer))
+    own = [ip_network(router_of(prefix)) for prefix in site.lan.prefixes.values()]
+    given = (StaticRoute(prefix, metric) for prefix, metric in spec.routes.items() if prefix not in own)
+    return (*(StaticRoute(router, spec.metric) for router in own), *given)
 
 
 def _kind(tenant: str, spec: SiteConnection) -> Ipsec | Gre | Forwarding:
@@ -101,7 +112,7 @@ def _kind(tenant: str, spec: SiteConnection) -> Ipsec | Gre | Forwarding:
         case GreConnectionSpec():
             return Gre(spec.key)
         case ForwardingConnectionSpec():
-            return Forwarding(spec.vlan, spec.address)
+            return Forwarding(spec.vlan, spec.address, spec.ipv6_address)
     return _ipsec(tenant, spec)
 
 

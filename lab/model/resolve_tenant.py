@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from lab.model.defaults import default_mac, priority_of, routing_domain
 from lab.model.networks import compartment_of, router_of
@@ -12,6 +12,7 @@ from lab.model.tenants import (
     AclRule,
     Appliance,
     GatewayVm,
+    Ipv6Place,
     Qos,
     Subnet,
     Tenant,
@@ -139,4 +140,14 @@ def _tenant_gateway(topology: Topology, name: str, tenant: TenantSpec) -> Tenant
             for connection, spec in tenant.gateway.connections.items()
         ),
         dial_in=resolve_dial_in(name, tenant.gateway.dial_in) if tenant.gateway.dial_in else None,
+        ipv6=_ipv6_place(tenant, tenant.gateway.ipv6_subnet),
     )
+
+
+def _ipv6_place(tenant: TenantSpec, subnet: str | None) -> Ipv6Place | None:
+    if subnet is None:
+        return None
+    prefix = tenant.subnets[subnet].prefix
+    if not isinstance(prefix, IPv6Network):
+        raise ValueError("the IPv6 gateway subnet is no IPv6 network: the topology was not validated")
+    return Ipv6Place(subnet, compartment_of(prefix))

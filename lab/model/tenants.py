@@ -6,7 +6,7 @@ Only the standard library is imported here at run time, as in `lab.model.lab`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import TYPE_CHECKING
 
 from lab.model.connections import Connection, DialIn
@@ -144,6 +144,14 @@ class AccessControlList:
 
 
 @dataclass(frozen=True, slots=True)
+class Ipv6Place:
+    """Where a compartment is in IPv6: name of the gateway subnet, and the compartment's CA there."""
+
+    subnet: str
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class TenantGateway:
     """A tenant's way to the outside.
 
@@ -153,6 +161,7 @@ class TenantGateway:
         asn: AS number of the tenant's BGP router.
         hold_time_s: BGP hold time.
         dial_in: remote access; None: there is none.
+        ipv6: None: the compartment is IPv4 alone.
     """
 
     subnet: str
@@ -161,6 +170,12 @@ class TenantGateway:
     hold_time_s: int
     connections: tuple[Connection, ...]
     dial_in: DialIn | None = None
+    ipv6: Ipv6Place | None = None
+
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        """Names of the gateway subnets, that of IPv4 first."""
+        return (self.subnet, *([self.ipv6.subnet] if self.ipv6 else []))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,25 @@ from lab.model.topology_checks import CheckSpec
 from lab.model.topology_dial_in import RoadWarriorSpec
 from lab.model.topology_fabric import FabricSpec, GatewaySpec, HostSpec, Network
 from lab.model.topology_tenants import Machine, TenantSpec
-from lab.model.types import Address, Asn, Interface, Name, Prefix, empty_as_mapping
+from lab.model.types import Address, Asn, Interface, IpNetwork, Name, Prefix, empty_as_mapping
+from lab.model.types_ipv6 import Ipv6Address, Ipv6Prefix, Ipv6WithLength
 
 
 class Lan(Network):
     """A site's own network."""
 
     prefix: Prefix = Field(description="The network; the site's router owns its first address.")
+    ipv6_prefix: Ipv6Prefix | None = Field(
+        default=None,
+        description="The IPv6 network beside it, its first address the router's as well; the connection is "
+        "of type `gre` or `l3`.",
+    )
+
+    @property
+    def prefixes(self) -> dict[str, IpNetwork]:
+        """Its networks by their keys, IPv4 first."""
+        beside = {} if self.ipv6_prefix is None else {"ipv6-prefix": self.ipv6_prefix}
+        return {"prefix": self.prefix, **beside}
 
 
 class ServerSpec(Machine):
@@ -25,6 +37,9 @@ class ServerSpec(Machine):
 
     dns: Address | None = Field(default=None, description="The name server.")
     address: Address = Field(description="Its address; never the network's first, which is the router's.")
+    ipv6_address: Ipv6Address | None = Field(
+        default=None, description="Its address in the site's IPv6 network."
+    )
 
 
 class LineSpec(Spec):
@@ -45,6 +60,9 @@ class SiteSpec(Spec):
         description="Address with prefix length. Public: the internet takes another one of that network. A "
         "GRE edge may have one of the front-end network; an L3 edge has one of the tenant's VLAN, which may "
         "be another tenant's as well."
+    )
+    ipv6_wan: Ipv6WithLength | None = Field(
+        default=None, description="Of an L3 edge: its IPv6 address in the VLAN, with prefix length."
     )
     lan: Lan = Field(description="The site's own network.")
     asn: Asn | None = Field(

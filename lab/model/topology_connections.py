@@ -28,6 +28,7 @@ from lab.model.types import (
     SocketAddress,
     Vlan,
 )
+from lab.model.types_ipv6 import Ipv6WithLength
 
 S2S_DEFAULT_KBPS = 5120
 """Microsoft's default of a site-to-site connection, each direction (Windows Server 2012 R2)."""
@@ -127,6 +128,9 @@ class ForwardingConnectionSpec(SiteConnectionSpec):
     vlan: Vlan = Field(description="VLAN on the front-end network, 1 to 4094; no two connections share one.")
     address: Interface = Field(
         description="The compartment's address there with prefix length; the site's `wan` is the peer's."
+    )
+    ipv6_address: Ipv6WithLength | None = Field(
+        default=None, description="The same in IPv6; the site's `ipv6-wan` is the peer's."
     )
 
 

@@ -170,6 +170,10 @@ class TenantGatewaySpec(Spec):
     """A tenant's compartment on the gateway."""
 
     subnet: Name = Field(description="The tenant's subnet that holds the gateway and nothing else.")
+    ipv6_subnet: Name | None = Field(
+        default=None,
+        description="The IPv6 subnet of the same kind; without it, nothing of IPv6 leaves the VM network.",
+    )
     asn: Asn = Field(description="AS number of the tenant's BGP router.")
     hold_time_s: Annotated[int, Strict()] = Field(
         default=9, ge=3, le=65_535, description="BGP hold time in seconds (RFC 4271 section 4.2)."

@@ -36,7 +36,7 @@ LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _MAC = re.compile(r"([0-9a-f]{2})[-:]?" * 5 + r"([0-9a-f]{2})")
 _OCTET = r"(25[0-5]|2[0-4]\d|1?\d?\d)"
 _IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
-_IPV6 = r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"
+IPV6_PATTERN = r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"
 """Only what a schema can say of it; the types read the address itself."""
 
 IpAddress = IPv4Address | IPv6Address
@@ -86,7 +86,12 @@ def _address(value: Any) -> IPv4Address:
     return address
 
 
-def _customer_address(value: Any) -> IpAddress:
+def customer_address(value: Any) -> IpAddress:
+    """Read an address that a tenant's machine can have.
+
+    Raises:
+        PydanticCustomError: it is none.
+    """
     expected = "an IPv4 or IPv6 address such as 10.0.0.4 or fd00:1::4"
     try:
         address = ip_address(_text(value, Code.ADDRESS, expected))
@@ -114,7 +119,12 @@ def _prefix(value: Any) -> IPv4Network:
     return network
 
 
-def _customer_prefix(value: Any) -> IpNetwork:
+def customer_prefix(value: Any) -> IpNetwork:
+    """Read a network that has room for a router and a machine.
+
+    Raises:
+        PydanticCustomError: it is none, or has not.
+    """
     expected = "an IPv4 network of at most /30 or an IPv6 network of at most /126, such as 10.0.0.0/24"
     text = _text(value, Code.PREFIX, expected)
     try:
@@ -139,7 +149,7 @@ def _route_prefix(value: Any) -> IpNetwork:
 
 
 def _next_hop(value: Any) -> IpAddress | None:
-    return None if value == "none" else _customer_address(value)
+    return None if value == "none" else customer_address(value)
 
 
 def _port_range(value: Any) -> PortRange:
@@ -227,7 +237,8 @@ def _is_unicast(address: IpAddress) -> bool:
     return int(address) >> 28 != 0xF and int(address) >> 24 != 0
 
 
-def _schema(pattern: str, **extra: Any) -> WithJsonSchema:
+def string_schema(pattern: str, **extra: Any) -> WithJsonSchema:
+    """What a schema says of a text."""
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", **extra})
 
 
@@ -236,25 +247,30 @@ def _nothing_is_empty(value: Any) -> Any:
     return {} if value is None else value
 
 
-def _length(maximum: int) -> str:
+def length_pattern(maximum: int) -> str:
+    """A prefix length, as a regular expression."""
     return "(" + "|".join(str(n) for n in range(maximum, -1, -1)) + ")"
 
 
-Name = Annotated[str, BeforeValidator(_name), _schema(LABEL)]
-Address = Annotated[IPv4Address, BeforeValidator(_address), _schema(_IPV4)]
-Prefix = Annotated[IPv4Network, BeforeValidator(_prefix), _schema(rf"{_IPV4}/{_length(30)}")]
-CustomerAddress = Annotated[IpAddress, BeforeValidator(_customer_address), _schema(rf"({_IPV4}|{_IPV6})")]
+Name = Annotated[str, BeforeValidator(_name), string_schema(LABEL)]
+Address = Annotated[IPv4Address, BeforeValidator(_address), string_schema(_IPV4)]
+Prefix = Annotated[IPv4Network, BeforeValidator(_prefix), string_schema(rf"{_IPV4}/{length_pattern(30)}")]
+CustomerAddress = Annotated[
+    IpAddress, BeforeValidator(customer_address), string_schema(rf"({_IPV4}|{IPV6_PATTERN})")
+]
 CustomerPrefix = Annotated[
     IpNetwork,
-    BeforeValidator(_customer_prefix),
-    _schema(rf"({_IPV4}/{_length(30)}|{_IPV6}/{_length(126)})"),
+    BeforeValidator(customer_prefix),
+    string_schema(rf"({_IPV4}/{length_pattern(30)}|{IPV6_PATTERN}/{length_pattern(126)})"),
 ]
 RoutePrefix = Annotated[
     IpNetwork,
     BeforeValidator(_route_prefix),
-    _schema(rf"({_IPV4}/{_length(32)}|{_IPV6}/{_length(128)})"),
+    string_schema(rf"({_IPV4}/{length_pattern(32)}|{IPV6_PATTERN}/{length_pattern(128)})"),
 ]
-NextHop = Annotated[IpAddress | None, BeforeValidator(_next_hop), _schema(rf"(none|{_IPV4}|{_IPV6})")]
+NextHop = Annotated[
+    IpAddress | None, BeforeValidator(_next_hop), string_schema(rf"(none|{_IPV4}|{IPV6_PATTERN})")
+]
 Ports = Annotated[
     PortRange,
     BeforeValidator(_port_range),
@@ -267,11 +283,13 @@ Ports = Annotated[
         }
     ),
 ]
-Interface = Annotated[IPv4Interface, BeforeValidator(_interface), _schema(rf"{_IPV4}/{_length(32)}")]
-SocketAddress = Annotated[Socket, BeforeValidator(_socket), _schema(rf"{_IPV4}(:\d{{1,5}})?")]
-Mac = Annotated[str, BeforeValidator(_mac), _schema(r"[0-9A-Fa-f]{2}([-:]?[0-9A-Fa-f]{2}){5}")]
+Interface = Annotated[
+    IPv4Interface, BeforeValidator(_interface), string_schema(rf"{_IPV4}/{length_pattern(32)}")
+]
+SocketAddress = Annotated[Socket, BeforeValidator(_socket), string_schema(rf"{_IPV4}(:\d{{1,5}})?")]
+Mac = Annotated[str, BeforeValidator(_mac), string_schema(r"[0-9A-Fa-f]{2}([-:]?[0-9A-Fa-f]{2}){5}")]
 Guid = Annotated[
-    str, BeforeValidator(_guid), _schema(r"\{?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?")
+    str, BeforeValidator(_guid), string_schema(r"\{?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?")
 ]
 Asn = Annotated[
     int,

@@ -114,7 +114,9 @@ def tenant_gateway(
         f"/virtualGateways/{tenant.name}",
         {
             "gatewayPools": [ref(f"/gatewayPools/{POOL}")],
-            "gatewaySubnets": [ref(f"/virtualNetworks/{tenant.name}/subnets/{gateway.subnet}")],
+            "gatewaySubnets": [
+                ref(f"/virtualNetworks/{tenant.name}/subnets/{subnet}") for subnet in gateway.subnets
+            ],
             "routingType": "Dynamic",
             **vpn,
             "networkConnections": connections,
@@ -158,8 +160,15 @@ def _bgp_router(gateway: TenantGateway) -> dict[str, Any]:
         "routerId": str(gateway.address),
         "routerIP": [str(gateway.address)],
         "isEnabled": True,
+        **_ipv6_routing(gateway),
         "bgpPeers": [body(name, _bgp_peer(site, gateway)) for name, site in _bgp_peers(gateway)],
     }
+
+
+def _ipv6_routing(gateway: TenantGateway) -> dict[str, Any]:
+    if gateway.ipv6 is None:
+        return {}
+    return {"IPv6Routing": "Enabled", "localIPv6Address": str(gateway.ipv6.address)}
 
 
 def _bgp_peers(gateway: TenantGateway) -> Iterator[tuple[str, SiteEnd]]:
@@ -198,15 +207,20 @@ def _connection(
         case Gre(key):
             common = {"connectionType": "GRE", **rates, **destination, "routes": routes}
             return {**common, "greConfiguration": {"greKey": key}}
-        case Forwarding(_, address):
+        case Forwarding(_, address, ipv6_address):
             name = own(tenant, connection.name)
+            legs = [leg for leg in (address, ipv6_address) if leg]
+            site = connection.site
+            peers = [peer for peer in (site.peer, site.ipv6_peer) if peer] if site else []
             return {
                 "connectionType": "L3",
                 **rates,
                 "routes": routes,
                 "l3Configuration": {"vlanSubnet": ref(f"/logicalNetworks/{name}/subnets/{name}")},
-                "ipAddresses": [{"ipAddress": str(address.ip), "prefixLength": address.network.prefixlen}],
-                "peerIPAddresses": [str(connection.site.peer)] if connection.site else [],
+                "ipAddresses": [
+                    {"ipAddress": str(leg.ip), "prefixLength": leg.network.prefixlen} for leg in legs
+                ],
+                "peerIPAddresses": [str(peer) for peer in peers],
             }
         case Nat() as nat:
             return {

@@ -21,7 +21,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from lab.datapath.access_port import NO_VLAN
-from lab.model.edge import EdgeConfig
+from lab.model.edge import EdgeConfig, Ipv6End
 from lab.model.router import RouterConfig
 
 from .front_end_world import FE, Node
@@ -32,7 +32,15 @@ KEY = 1234
 TENANTS = {"blue": ("203.0.113.20", 1001), "red": ("203.0.113.21", 1002)}
 LEG_ADDRESS, EDGE_ADDRESS = "10.127.134.55", "10.127.134.50"
 COMPARTMENT, VM = "10.0.2.2", "10.0.0.4"
-EDGE_SETTINGS = ("net.ipv4.ip_forward=1", "net.ipv4.ip_nonlocal_bind=1", "net.ipv4.conf.all.rp_filter=0")
+EDGE_SETTINGS = (
+    "net.ipv4.ip_forward=1",
+    "net.ipv4.ip_nonlocal_bind=1",
+    "net.ipv4.conf.all.rp_filter=0",
+    "net.ipv6.conf.all.disable_ipv6=1",
+)
+
+WITH_IPV6 = ("blue", "mpls")
+IPV6_ROUTER, IPV6_COMPARTMENT = "fd00:60::1", "fd00:2::2"
 
 COMPARTMENT_BIRD = """\
 log stderr all;
@@ -86,6 +94,7 @@ def edge_config(tenant: str, name: str) -> EdgeConfig:
         compartment_address=COMPARTMENT,
         router_id=f"192.168.{lan}.1",
         hold_time_s=9,
+        ipv6=Ipv6End("fd00:60::/64", IPV6_ROUTER, IPV6_COMPARTMENT) if (tenant, name) == WITH_IPV6 else None,
     )
 
 
@@ -225,6 +234,9 @@ def edge_world(state: Path) -> Iterator[EdgeWorld]:
             for setting in EDGE_SETTINGS:
                 made[edge].run(f"sysctl -qw {setting}")
             world.wire_lan(edge, 60 if edge.endswith("mpls") else 70)
+            if edge == "-".join(WITH_IPV6):
+                made[edge].run("sysctl -qw net.ipv6.conf.lan0.disable_ipv6=0")
+                made[edge].ip(f"addr add {IPV6_ROUTER}/64 dev lan0 nodad")
         world.gw.start()
         world.gw.apply()
         try:

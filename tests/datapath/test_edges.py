@@ -15,6 +15,7 @@ from .edge_world import (
     COMPARTMENT_BIRD,
     EDGE_ADDRESS,
     GATEWAY_BIRD,
+    IPV6_COMPARTMENT,
     TENANTS,
     VM,
     EdgeWorld,
@@ -103,6 +104,17 @@ def test_an_edge_that_is_wired_anew_is_served_anew(world: EdgeWorld) -> None:
         world.inside["tor"].ip(f"link del f-{edge}")
         world.wire(edge, wan)
         eventually(partial(answers, world, f"{edge}-pc", VM), UP_S)
+
+
+def test_an_edge_has_ipv6_in_its_tunnel_and_not_before_it(world: EdgeWorld) -> None:
+    edge, other = world.inside["blue-mpls"], world.inside["red-mpls"]
+
+    def there() -> None:
+        assert f"{IPV6_COMPARTMENT} dev tunnel0" in edge.ip("-6 route")
+
+    eventually(there, UP_S)
+    assert "inet6" not in edge.ip("addr show tunnel0") + edge.ip("addr show wan0"), "nobody to be spoken to"
+    assert other.ip("-6 route") == ""
 
 
 def test_without_bgp_an_edge_forgets_the_vms_but_not_the_router(world: EdgeWorld) -> None:

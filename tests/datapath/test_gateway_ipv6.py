@@ -12,7 +12,8 @@ from functools import partial
 
 import pytest
 
-from gwnode.bgp.routes import Kind
+from gwnode.bgp.control import Bird
+from gwnode.bgp.routes import COMMAND, Kind, routes
 from gwnode.bgp.show import shown
 from gwnode.netns import Namespace
 from lab.testing.eventually import eventually
@@ -64,6 +65,37 @@ def test_the_report_names_what_was_learned(world: Ipv6World) -> None:
     document = shown(world.folder / "gateway" / "state", "blue", Kind.BEST)
     assert {lan(site) for site in LANS} <= {route["prefix"] for route in document["routes"]}
     assert all(peer["ipv6"] for peer in document["peers"])
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+def test_the_router_knows_its_own_routes_again(world: Ipv6World, tenant: str) -> None:
+    """When BIRD looks at the kernel; every minute by its configuration, every second here."""
+    state = world.folder / "gateway" / "state"
+    control, usual, often = (state / f"{tenant}.{kind}" for kind in ("bird", "bird.conf", "often.conf"))
+    often.write_text(usual.read_text().replace("  learn;\n", "  learn;\n  scan time 1;\n"))
+    wanted = {lan(site) for site in LANS} | {f"192.168.{number}.0/24" for number in LANS.values()}
+
+    def reachable() -> None:
+        with Bird(control) as bird:
+            found = [route for route in routes(bird.command(COMMAND)) if route.prefix in wanted]
+        assert {route.prefix for route in found if route.best and route.reachable} == wanted, found
+
+    def there_again(version: str, prefix: str) -> None:
+        assert "proto bird" in world.inside(tenant, "ip", version, "route", "show", prefix).stdout
+
+    with Bird(control) as bird:
+        bird.command(f'configure "{often}"')
+    try:
+        for version, prefix in (("-4", f"192.168.{LANS['dc']}.0/24"), ("-6", lan("dc"))):
+            eventually(partial(there_again, version, prefix), UP_S)
+            # What somebody else takes away it sets again when it looks, and not before.
+            world.inside(tenant, "ip", version, "route", "del", prefix, "proto", "bird")
+            eventually(partial(there_again, version, prefix), UP_S)
+        reachable()
+    finally:
+        with Bird(control) as bird:
+            bird.command(f'configure "{usual}"')
+    eventually(reachable, UP_S)
 
 
 def echoes(world: Ipv6World, name: str) -> int:

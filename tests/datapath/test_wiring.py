@@ -15,7 +15,7 @@ import pytest
 
 from lab.engine import netlink
 from lab.engine.wiring import Absent, Bridge, Link, Port, Route, Sysctl, Wiring
-from lab.model.node_settings import NO_IPV6_VM, STATIC_IPV6
+from lab.model.node_settings import NO_IPV6_MACHINE, static_ipv6
 from lab.testing import eventually
 
 pytestmark = pytest.mark.root
@@ -324,7 +324,7 @@ IPV6_VM = Wiring(
     routes=(Route("hv02", "::/0", "fd00:2::1"),),
     sysctls=(
         Sysctl("hv01", "net.ipv6.conf.all.disable_ipv6", "1"),
-        *(Sysctl("hv02", key, value) for key, value in STATIC_IPV6.items()),
+        *(Sysctl("hv02", key, value) for key, value in static_ipv6("eth0").items()),
     ),
 )
 
@@ -355,7 +355,7 @@ def test_addresses_of_an_earlier_lab_go_where_the_lab_alone_decides(pids: dict[s
         IPV6_VM,
         links=(Link(Port("hv01", "v-green"), Port("hv02", "eth0", addresses=("10.0.0.4/24",), fixed=True)),),
         routes=(Route("hv02", "0.0.0.0/0", "10.0.0.1"),),
-        sysctls=tuple(Sysctl("hv02", key, value) for key, value in NO_IPV6_VM.items()),
+        sysctls=tuple(Sysctl("hv02", key, value) for key, value in NO_IPV6_MACHINE.items()),
     )
     netlink.apply(now, pids)
     assert [item["local"] for item in link(pids["hv02"], "eth0")["addr_info"]] == ["10.0.0.4"]

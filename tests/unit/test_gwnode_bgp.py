@@ -98,6 +98,9 @@ Table master4:
                      unicast [peer_192_168_50_1 09:05:01.500 from 192.168.50.1] (100/?) [AS64521i]
 192.168.70.0/24      unicast [peer_192_168_50_1 09:05:01.500 from 192.168.50.1] * (100/?) [AS64521i]
 \tdev ipsec0
+192.168.80.0/24      unicast [peer_192_168_60_1 09:05:01.500 from 192.168.60.1] ! (100/?) [AS64522i]
+\tvia 192.168.60.1 on gre-mpls
+\tBGP.med: 9
 """
 
 
@@ -106,6 +109,16 @@ def test_only_the_best_and_reachable_routes_are_learned() -> None:
         Learned("192.168.50.0/24", "peer_192_168_50_1", 20),
         Learned("192.168.70.0/24", "peer_192_168_50_1", 0),
     ]
+
+
+def test_what_the_kernel_refused_is_shown_and_not_learned() -> None:
+    *_, refused = routes(ROUTES.splitlines())
+    assert (refused.prefix, refused.best, refused.reachable, refused.med) == (
+        "192.168.80.0/24",
+        True,
+        False,
+        9,
+    )
 
 
 def test_no_routes() -> None:

@@ -148,13 +148,6 @@ def test_a_count_of_policy_must_be_possible_and_of_a_switch(new: str, helps: str
     assert helps in f"{problem.message} {problem.expected}"
 
 
-def test_a_tenant_with_a_gateway_has_no_ipv6_subnet() -> None:
-    hybrid = (TOPOLOGIES / "hybrid-cloud.yml").read_text()
-    assert "app: {vsid: 5002, prefix: 10.0.1.0/24}" in hybrid
-    text = hybrid.replace("subnets:\n", 'subnets:\n      six: {vsid: 5009, prefix: "fd00::/64"}\n', 1)
-    assert [problem.code for problem in problems(text)] == [Code.FAMILY.code]
-
-
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_network
 
 from lab.model.attachment import (
     Attachment,
@@ -16,8 +16,9 @@ from lab.model.attachment import (
 )
 from lab.model.codes import Code, Finding, Path
 from lab.model.networks import router_of, unusable
+from lab.model.rules.ipv6 import why_not_ipv6
 from lab.model.rules.tenants import machines
-from lab.model.topology import Topology
+from lab.model.topology import SiteSpec, Topology
 from lab.model.topology_connections import (
     ForwardingConnectionSpec,
     GreConnectionSpec,
@@ -26,6 +27,7 @@ from lab.model.topology_connections import (
     NatMappingSpec,
 )
 from lab.model.topology_tenants import TenantSpec
+from lab.model.types import IpAddress
 
 
 def _place(tenant: str, connection: str) -> Path:
@@ -130,18 +132,20 @@ def _ends(topology: Topology, connection: ForwardingConnectionSpec, path: Path) 
 
 
 def static_routes(topology: Topology) -> Iterator[Finding]:
-    """Static routes are IPv4, as compartments are; the one to the site's BGP router has the key `metric`."""
+    """Static routes are of what a connection carries; that to the site's BGP router has the key `metric`."""
     for tenant, name, connection in site_connections(topology):
         site = topology.sites.get(connection.site)
         for prefix in connection.routes:
             path = (*_place(tenant, name), "routes", str(prefix))
-            if prefix.version != 4:
-                yield Finding(
-                    Code.FAMILY, path, f"{prefix} is IPv6", "IPv4 prefixes, where there is a gateway"
-                )
-            elif site and site.asn is not None and str(prefix) == f"{router_of(site.lan.prefix)}/32":
+            if prefix.version == 6 and (why := why_not_ipv6(topology, tenant, connection)):
+                yield Finding(Code.IPV6, path, f"{prefix} is IPv6, and {why}", "IPv4 prefixes")
+            elif site and site.asn is not None and prefix in map(ip_network, _routers(site)):
                 message = f"{prefix} is the BGP router of `{connection.site}`, which has a route anyway"
                 yield Finding(Code.CONNECTION, path, message, "other prefixes", "write `metric` instead")
+
+
+def _routers(site: SiteSpec) -> Iterator[IpAddress]:
+    yield from (router_of(prefix) for prefix in site.lan.prefixes.values())
 
 
 def dialling(topology: Topology) -> Iterator[Finding]:

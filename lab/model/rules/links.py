@@ -53,7 +53,7 @@ def _prefixes(
             if prefix is None:
                 continue
             if not isinstance(prefix, IPv4Network):
-                yield Finding(Code.FAMILY, place, f"{prefix} is IPv6", "IPv4 subnets: compartments are IPv4")
+                yield Finding(Code.FAMILY, place, f"{prefix} is IPv6", "IPv4 subnets: links carry IPv4")
             elif mine.gateway is not None and subnet == mine.gateway.subnet:
                 message = f"`{subnet}` is the gateway's own subnet"
                 yield Finding(Code.CONNECTION, place, message, "subnets of VMs")

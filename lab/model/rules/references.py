@@ -44,6 +44,9 @@ def tenant_references(topology: Topology) -> Iterator[Finding]:
             continue
         above = ("tenants", name, "gateway")
         yield from _reference("subnet", tenant.gateway.subnet, tenant.subnets, (*above, "subnet"))
+        if tenant.gateway.ipv6_subnet is not None:
+            path = (*above, "ipv6-subnet")
+            yield from _reference("subnet", tenant.gateway.ipv6_subnet, tenant.subnets, path)
         for connection, link in tenant.gateway.connections.items():
             place = (*above, "connections", connection)
             if isinstance(link, LinkConnectionSpec):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from lab.model.attachment import gateway_vms, internet_wans, recovered_prefixes, site_connections
-from lab.model.codes import Code, Finding
+from lab.model.codes import Code, Finding, Path
 from lab.model.networks import unusable
 from lab.model.topology import SiteSpec, Topology
 from lab.model.topology_connections import (
@@ -16,7 +16,7 @@ from lab.model.topology_connections import (
     SiteConnection,
 )
 from lab.model.topology_tenants import TenantSpec
-from lab.model.types import IpNetwork
+from lab.model.types import IpAddress, IpNetwork
 
 
 def one_connection_a_site(topology: Topology) -> Iterator[Finding]:
@@ -91,17 +91,34 @@ def server_addresses(topology: Topology) -> Iterator[Finding]:
     for site, spec in topology.sites.items():
         seen: dict[str, str] = {}
         for server, machine in spec.servers.items():
-            path = ("sites", site, "servers", server, "address")
-            address = str(machine.address)
-            if why := unusable(machine.address, spec.lan.prefix):
-                code = Code.RESERVED if machine.address in spec.lan.prefix else Code.OUTSIDE
-                yield Finding(
-                    code, path, f"{address} {why}", f"a host address of {spec.lan.prefix}, not its first"
-                )
-            if address in seen:
-                message = f"`{seen[address]}` has {address} already"
-                yield Finding(Code.DUPLICATE_ADDRESS, path, message, f"each address once in `{site}`")
-            seen.setdefault(address, server)
+            for key, address, prefix in (
+                ("address", machine.address, spec.lan.prefix),
+                ("ipv6-address", machine.ipv6_address, spec.lan.ipv6_prefix),
+            ):
+                if address is None:
+                    continue
+                path = ("sites", site, "servers", server, key)
+                if prefix is None:
+                    yield _no_ipv6_lan(site, path, address)
+                elif why := unusable(address, prefix):
+                    code = Code.RESERVED if address in prefix else Code.OUTSIDE
+                    yield Finding(
+                        code, path, f"{address} {why}", f"a host address of {prefix}, not its first"
+                    )
+                if str(address) in seen:
+                    message = f"`{seen[str(address)]}` has {address} already"
+                    yield Finding(Code.DUPLICATE_ADDRESS, path, message, f"each address once in `{site}`")
+                seen.setdefault(str(address), server)
+
+
+def _no_ipv6_lan(site: str, path: Path, address: IpAddress) -> Finding:
+    return Finding(
+        Code.IPV6,
+        path,
+        f"{address} is in no network of `{site}`, which has none of IPv6",
+        "an IPv6 network of the site",
+        "add `ipv6-prefix: PREFIX` to its `lan`",
+    )
 
 
 def lans_apart(topology: Topology) -> Iterator[Finding]:
@@ -121,36 +138,41 @@ def lans_apart(topology: Topology) -> Iterator[Finding]:
 
 def _lans_of(topology: Topology, name: str, tenant: TenantSpec) -> Iterator[Finding]:
     """A tenant's subnets, its VLANs and the networks of its sites; the same site twice is for failover."""
-    inside: dict[str, IpNetwork] = {
-        f"subnet `{subnet}`": spec.prefix for subnet, spec in tenant.subnets.items()
-    }
+    inside: list[tuple[str, IpNetwork]] = [
+        (f"subnet `{subnet}`", spec.prefix) for subnet, spec in tenant.subnets.items()
+    ]
     recovered = {item: set(recovered_prefixes(tenant, spec)) for item, spec in topology.sites.items()}
     lans: list[tuple[SiteSpec, SiteConnection]] = []
     for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
         if isinstance(link, ForwardingConnectionSpec):
-            inside[f"the VLAN of connection `{connection}`"] = link.address.network
+            vlan = f"the VLAN of connection `{connection}`"
+            inside.append((vlan, link.address.network))
+            inside += [(vlan, link.ipv6_address.network)] if link.ipv6_address else []
     for connection, link in (tenant.gateway.connections if tenant.gateway else {}).items():
         if isinstance(link, NatConnectionSpec | LinkConnectionSpec) or link.site not in topology.sites:
             continue
         site = topology.sites[link.site]
-        for what, taken in inside.items():
-            if taken in recovered[link.site]:
-                continue
-            if site.lan.prefix.overlaps(taken) and not _twins(site, link, lans):
-                yield Finding(
-                    Code.LAN_OVERLAP,
-                    ("sites", link.site, "lan", "prefix"),
-                    f"{site.lan.prefix} of `{link.site}` overlaps {taken} of {what} of tenant `{name}`",
-                    "a tenant's subnets and its sites' networks do not overlap, but for two sites with one "
-                    "network and AS number, whose connections differ in `metric`",
-                )
+        for key, prefix in site.lan.prefixes.items():
+            for what, taken in inside:
+                if taken in recovered[link.site] or not prefix.overlaps(taken):
+                    continue
+                if not _twins(prefix, site, link, lans):
+                    yield Finding(
+                        Code.LAN_OVERLAP,
+                        ("sites", link.site, "lan", key),
+                        f"{prefix} of `{link.site}` overlaps {taken} of {what} of tenant `{name}`",
+                        "a tenant's subnets and its sites' networks do not overlap, but for two sites with "
+                        "one network and AS number, whose connections differ in `metric`",
+                    )
         lans.append((site, link))
-        inside.setdefault(f"site `{link.site}` ({connection})", site.lan.prefix)
+        inside += [(f"site `{link.site}` ({connection})", prefix) for prefix in site.lan.prefixes.values()]
 
 
-def _twins(site: SiteSpec, link: SiteConnection, lans: list[tuple[SiteSpec, SiteConnection]]) -> bool:
+def _twins(
+    prefix: IpNetwork, site: SiteSpec, link: SiteConnection, lans: list[tuple[SiteSpec, SiteConnection]]
+) -> bool:
     """Whether a site is another way to one network: the route's metric says which of them is taken."""
-    same = [(other, way) for other, way in lans if other.lan.prefix == site.lan.prefix]
+    same = [(other, way) for other, way in lans if prefix in other.lan.prefixes.values()]
     return bool(same) and all(other.asn == site.asn and way.metric != link.metric for other, way in same)
 
 

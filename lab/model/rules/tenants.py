@@ -106,7 +106,7 @@ def gateway_subnets(topology: Topology) -> Iterator[Finding]:
     for name, tenant in topology.tenants.items():
         gateway = tenant.gateway
         for kind, vm, spec in machines(tenant) if gateway else ():
-            if gateway and spec.subnet == gateway.subnet:
+            if gateway and spec.subnet in (gateway.subnet, gateway.ipv6_subnet):
                 yield Finding(
                     Code.GATEWAY_SUBNET,
                     ("tenants", name, kind, vm, "subnet"),
@@ -117,15 +117,19 @@ def gateway_subnets(topology: Topology) -> Iterator[Finding]:
 
 
 def gateway_families(topology: Topology) -> Iterator[Finding]:
-    """Compartments speak IPv4: what they offer to a site is IPv4."""
+    """A compartment is IPv4, as BGP sessions are, and may be IPv6 beside it, in a subnet of its own."""
     for name, tenant in topology.tenants.items():
-        for subnet, spec in tenant.subnets.items() if tenant.gateway else ():
-            if spec.prefix.version != 4:
+        gateway = tenant.gateway
+        places = {"subnet": (gateway.subnet, 4), "ipv6-subnet": (gateway.ipv6_subnet, 6)} if gateway else {}
+        for key, (subnet, version) in places.items():
+            spec = tenant.subnets.get(subnet) if subnet else None
+            if spec is not None and spec.prefix.version != version:
                 yield Finding(
                     Code.FAMILY,
-                    ("tenants", name, "subnets", subnet, "prefix"),
-                    f"`{name}` has a gateway and the IPv6 subnet `{subnet}`",
-                    "IPv4 subnets only, where there is a gateway",
+                    ("tenants", name, "gateway", key),
+                    f"the subnet `{subnet}`, {spec.prefix}, is IPv{spec.prefix.version}",
+                    f"an IPv{version} subnet",
+                    "`subnet` is that of IPv4, `ipv6-subnet` may stand beside it",
                 )
 
 
