@@ -39,7 +39,7 @@ def test_a_gateway_vm_is_dual_homed_and_routes_what_the_tunnel_carries() -> None
         "wan0": "203.0.113.20/24",
     }
     assert {str(route.destination): str(route.via) for route in node.routes} == {
-        "0.0.0.0/0": "203.0.113.1",
+        "198.51.100.2/32": "203.0.113.1",
         "10.0.0.0/24": "10.0.2.1",
     }
     assert node.interface_sysctls["net.ipv4.conf.wan0.forwarding"] == "0"
