@@ -130,3 +130,28 @@ def test_the_sites_router_answers_for_what_has_come_up_in_the_cloud() -> None:
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, name: str, old: str, new: str, said: str) -> None:
     assert said in refusals(tmp_path, name, old, new)
+
+
+@pytest.mark.parametrize(
+    ("network", "site"), [("192.168.60", "blue-mpls"), ("192.168.70", "blue-dc")], ids=["gre", "l3"]
+)
+def test_no_part_of_a_site_without_ipsec_comes_up_in_the_cloud(
+    tmp_path: Path, network: str, site: str
+) -> None:
+    """Nobody there would tell the LAN, or answer for what has gone."""
+    subnet = "      gateway: {vsid: 5002, prefix: 10.0.2.0/29}\n"
+    recovered = f"      recovered: {{vsid: 5999, prefix: {network}.8/29}}\n"
+    said = refusals(tmp_path, "connections", subnet, subnet + recovered)
+    assert f"{network}.0/24 of `{site}` overlaps {network}.8/29 of subnet `recovered`" in said
+
+
+def test_a_site_with_static_routes_may_lose_a_part_to_the_cloud(tmp_path: Path) -> None:
+    text = (TOPOLOGIES / "dr-service-failed-over.yml").read_text()
+    secret = "shared-secret: blue-keeps-its-secrets"
+    path = tmp_path / "static.yml"
+    routes = f"{secret}, routes: {{192.168.50.0/24: 10}}"
+    path.write_text(text.replace("    asn: 64521\n", "").replace(secret, routes))
+    node = resolve(load(path)).nodes["blue-hq"]
+    assert node.site is not None
+    assert "192.168.50.8/29" in node.site.cloud
+    assert node.interface_sysctls["net.ipv4.conf.lan0.proxy_arp"] == "1"

@@ -11,6 +11,7 @@ from lab.model.networks import unusable
 from lab.model.topology import SiteSpec, Topology
 from lab.model.topology_connections import (
     ForwardingConnectionSpec,
+    IpsecConnectionSpec,
     LinkConnectionSpec,
     NatConnectionSpec,
     SiteConnection,
@@ -134,7 +135,8 @@ def _lans_of(topology: Topology, name: str, tenant: TenantSpec) -> Iterator[Find
             continue
         site = topology.sites[link.site]
         for what, taken in inside.items():
-            if taken in recovered[link.site]:
+            # Only the routers of IPsec sites tell their LAN, and answer it, that a part is in the cloud.
+            if isinstance(link, IpsecConnectionSpec) and taken in recovered[link.site]:
                 continue
             if site.lan.prefix.overlaps(taken) and not _twins(site, link, lans):
                 yield Finding(
