@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Protocol
 
@@ -162,8 +163,12 @@ class GatewayAgent:
                 router_config(tenant, tenant.bgp, (), self._settings.max_prefixes)
         networks = self._networks(goal)
         self._apply_front_end(list(wanted.values()), networks)
-        links.remove_stale(self._settings, wanted.values(), self._maybe_linked(wanted))
-        problems = self._ensure_tenants(
+        pairs = links.pairs(wanted.values())
+        problems: list[Problem] = []
+        for tenant in self._maybe_linked(wanted):
+            with _noted(problems, f"tenant {tenant.name}: links"):
+                links.remove_stale(self._settings, pairs, tenant.name)
+        problems += self._ensure_tenants(
             [
                 tenant
                 for name, tenant in wanted.items()
@@ -174,8 +179,11 @@ class GatewayAgent:
             networks,
         )
         # After all of them: a link may be new, or cut off, at a tenant of which nothing else has changed.
-        for name in links.ensure(self._settings, wanted.values()):
-            self._runtimes[name].look_again()
+        for one, other in pairs:
+            with _noted(problems, f"tenant {one.tenant}: link to {other.tenant}"):
+                links.ensure(self._settings, one, other)
+                for side in (one, other):
+                    self._runtimes[side.tenant].look_again()
         public_addresses.ensure(list(wanted.values()), self._settings.front_end, _shared(wanted, goal))
         self._endpoint.apply(goal)
         for name in self._present() - wanted.keys():
@@ -208,12 +216,10 @@ class GatewayAgent:
         """
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="tenant") as pool:
             results = {tenant.name: pool.submit(self._ensure_tenant, tenant, networks) for tenant in wanted}
-        problems = []
+        problems: list[Problem] = []
         for name, result in results.items():
-            try:
+            with _noted(problems, f"tenant {name}"):
                 result.result()
-            except FAILURES as error:
-                problems.append(Problem(NOT_APPLIED, f"tenant {name}: {_told(error)}"))
         return problems
 
     def _ensure_tenant(self, tenant: Tenant, networks: Networks) -> None:
@@ -333,6 +339,15 @@ def connection_legs(tenants: Iterable[Tenant]) -> list[ConnectionLeg]:
                 case ForwardingEnd() as end:
                     found.append(VlanLeg(item.leg, end.vlan))
     return found
+
+
+@contextmanager
+def _noted(problems: list[Problem], whose: str) -> Iterator[None]:
+    """What fails in here is added to the problems: it must not keep from the others what they want."""
+    try:
+        yield
+    except FAILURES as error:
+        problems.append(Problem(NOT_APPLIED, f"{whose}: {_told(error)}"))
 
 
 def _told(error: Exception) -> str:

@@ -97,6 +97,9 @@ def _ensure_inside(settings: Settings, tenant: Tenant, protected: Collection[IPv
             ipv6.switch(VM_SIDE_IPV6, on=True)
             ensure_addresses(kernel, VM_SIDE_IPV6, [tenant.ipv6.address])
             devices.add(VM_SIDE_IPV6)
+        else:
+            # Before its filter goes: connections' devices would forward to each other what nobody looks at.
+            ipv6.switch_all_off(kernel)
         ensure_routes(kernel, fixed_routes(tenant), devices)
     replace_table(
         compartment_ruleset(tenant, settings.tunnel_mtu, protected), ipv6_ruleset(tenant, settings.tunnel_mtu)

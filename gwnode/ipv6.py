@@ -6,7 +6,10 @@ are there, as neighbour discovery needs them, on Ethernet devices only; the kern
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+
+from pyroute2 import IPRoute
 
 from gwnode.netns import set_sysctl
 
@@ -53,3 +56,18 @@ def switch(device: str, *, on: bool, link_local: bool = True) -> None:
             set_sysctl(f"net/ipv6/conf/{device}/{key}", "0")
         set_sysctl(f"net/ipv6/conf/{device}/addr_gen_mode", BY_MAC if link_local else NONE)
     set_sysctl(f"net/ipv6/conf/{device}/disable_ipv6", "0" if on else "1")
+
+
+def switch_all_off(kernel: IPRoute) -> None:
+    """Have IPv6 on no device of the thread's namespace but its loopback. For good: new devices have none.
+
+    Not by `all`, which would have it on everywhere as soon as it were taken back.
+
+    Raises:
+        OSError: /proc/sys is read-only.
+    """
+    for link in kernel.get_links():
+        # A tunnel's device goes with its charon, at any time.
+        with suppress(FileNotFoundError):
+            if (name := str(link.get("ifname"))) != "lo":
+                switch(name, on=False)

@@ -61,22 +61,21 @@ def wants(tenant: Tenant) -> bool:
     return bool(_sides(tenant))
 
 
-def remove_stale(settings: Settings, tenants: Iterable[Tenant], suspects: Iterable[Tenant]) -> None:
-    """Cut what not both sides want any more. To be called before anything of a side is changed.
+def remove_stale(settings: Settings, wanted: Iterable[tuple[Side, Side]], tenant: str) -> None:
+    """Cut a tenant off from whom not both sides want it linked to any more. To be called before anything of a
+    side is changed.
 
     Parameters:
-        tenants: all, as desired.
-        suspects: those of them that may have a link.
+        wanted: all pairs.
 
     Raises:
         OSError, NetlinkError: the kernel refuses.
     """
-    wanted = {side for pair in pairs(tenants) for side in pair}
-    for tenant in suspects:
-        keep = {(side.device, _alias(settings, side)) for side in wanted if side.tenant == tenant.name}
-        space = namespace(settings, tenant.name)
-        if space.exists():
-            space.run(partial(_remove_but, settings, keep))
+    own = (side for pair in wanted for side in pair if side.tenant == tenant)
+    keep = {(side.device, _alias(settings, side)) for side in own}
+    space = namespace(settings, tenant)
+    if space.exists():
+        space.run(partial(_remove_but, settings, keep))
 
 
 def _remove_but(settings: Settings, keep: set[tuple[str, str]]) -> None:
@@ -87,22 +86,13 @@ def _remove_but(settings: Settings, keep: set[tuple[str, str]]) -> None:
                 remove_links(kernel, [name])
 
 
-def ensure(settings: Settings, tenants: Iterable[Tenant]) -> set[str]:
-    """Have the links that both sides want. The compartments stand.
-
-    Returns: the tenants that have one.
+def ensure(settings: Settings, one: Side, other: Side) -> None:
+    """Have a link that both sides want.
 
     Raises:
-        OSError, NetlinkError: the kernel refuses.
+        OSError, NetlinkError: the kernel refuses, or a compartment is not there.
     """
-    found = set()
-    for one, other in pairs(tenants):
-        _ensure_pair(settings, one, other)
-        found |= {one.tenant, other.tenant}
-    return found
 
-
-def _ensure_pair(settings: Settings, one: Side, other: Side) -> None:
     def make() -> None:
         with IPRoute() as kernel, namespace(settings, other.tenant).path.open() as handle:
             ensure_pair(kernel, handle.fileno(), one.device, _alias(settings, one), other.device)

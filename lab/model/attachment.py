@@ -102,7 +102,8 @@ def is_edge(topology: Topology, site: str) -> bool:
 def recovered_prefixes(tenant: TenantSpec, site: SiteSpec) -> Iterator[IPv4Network]:
     """Subnets that are a part of a site's network: its machines there have come up in the cloud.
 
-    A part that the site's router or one of its servers has an address in is the site's still.
+    A part that the site's router or one of its servers has an address in is the site's still. Which sites
+    can lose one is for the rules to say.
     """
     taken = [router_of(site.lan.prefix), *(server.address for server in site.servers.values())]
     for subnet in tenant.subnets.values():

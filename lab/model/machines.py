@@ -54,7 +54,7 @@ def vms(topology: Topology, fabric: Fabric, tenants: tuple[Tenant, ...]) -> Iter
 
 
 def _gateway_vm(fabric: Fabric, vm: Vm, gateway: GatewayVm, spec: VmSpec, subnet: IPv4Network) -> Node:
-    """Dual-homed: VMs on one side, by the distributed router; the internet on the other."""
+    """Dual-homed: VMs on one side, by the distributed router; the peer of its tunnel on the other."""
     front_end = fabric.front_end
     machine = _container(vm.name, NodeKind.GATEWAY_VM, spec)
     return replace(
@@ -64,8 +64,10 @@ def _gateway_vm(fabric: Fabric, vm: Vm, gateway: GatewayVm, spec: VmSpec, subnet
             on_network(ETHERNET, vm.address, subnet),
             on_network(WAN, gateway.public_address, front_end.prefix),
         ),
+        # No default route: without charon's device only the way to the peer itself leads out, and what is
+        # for the site is refused, not sent unencrypted.
         routes=(
-            Route(DEFAULT_ROUTE, front_end.router),
+            Route(IPv4Network(gateway.peer), front_end.router),
             *(Route(prefix, router_of(subnet)) for prefix in gateway.prefixes),
         ),
         sysctls=APPLIANCE,

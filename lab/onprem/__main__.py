@@ -11,13 +11,12 @@ import os
 import signal
 import sys
 import threading
-from ipaddress import IPv4Network
 from pathlib import Path
 
 from lab.ipsec.esp import detect_backend
 from lab.ipsec.strongswan import render
 from lab.model.lab import SiteConfig
-from lab.onprem.config import LAN, TUNNEL_DEVICE, Paths, charon_config
+from lab.onprem.config import Paths, charon_config
 from lab.speaker.run import become_exabgp
 
 log = logging.getLogger("lab.onprem")
@@ -55,12 +54,12 @@ def routes(paths: Paths) -> None:
     """ExaBGP's child: its lines on stdin become kernel routes."""
     from pyroute2 import IPRoute
 
-    from lab.speaker.routes import KernelRoutes, Lan, follow
+    from lab.onprem.routes import kernel_routes
+    from lab.speaker.routes import follow
 
     site = SiteConfig.load(paths.site)
-    lan = Lan(LAN, IPv4Network(site.lan_prefix))
     with IPRoute() as kernel:
-        follow(sys.stdin.fileno(), KernelRoutes(kernel, TUNNEL_DEVICE, site.lan_router, lan=lan))
+        follow(sys.stdin.fileno(), kernel_routes(kernel, site))
 
 
 SERVICES = {"charon": charon, "exabgp": exabgp, "run": run, "routes": routes}

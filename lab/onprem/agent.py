@@ -14,7 +14,7 @@ from lab.ipsec.esp import EspBackend
 from lab.ipsec.state import Phase
 from lab.model.lab import SiteConfig
 from lab.onprem.config import CONNECTION, TUNNEL_DEVICE, WAN, Paths, tunnel
-from lab.speaker.routes import KernelRoutes
+from lab.onprem.routes import kernel_routes
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class SiteAgent:
         """Static routes stand while the tunnel does: another way, with a worse metric, takes over."""
         up = self._device_ready and self._charon.states[CONNECTION].phase is Phase.CONNECTED
         with IPRoute() as kernel:
-            KernelRoutes(kernel, TUNNEL_DEVICE, self._site.lan_router).set(self._site.cloud if up else ())
+            kernel_routes(kernel, self._site).set(self._site.cloud if up else ())
 
     def _ensure_route(self) -> bool:
         """The hoster's BGP router is behind the tunnel: nobody can announce the way to the announcer.

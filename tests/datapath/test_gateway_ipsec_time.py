@@ -182,6 +182,47 @@ def is_down(world: World, name: str) -> float:
     return time.monotonic()
 
 
+RECOVERED, RECOVERED_VM = "192.168.50.16/29", "192.168.50.20"
+"""A part of the site's network that has come up in the cloud, and a machine there."""
+
+
+def test_a_site_without_bgp_tells_its_lan_what_has_come_up_in_the_cloud(world: World) -> None:
+    lost = "02:00:00:00:00:99"
+    in_cloud = blue(connection("one"))
+    in_cloud.vm_prefixes.append(RECOVERED)
+    world.apply(in_cloud)
+    eventually(partial(is_in, world, "one", "Connected"), UP_S)
+    world.address("vm-blue", "lo", f"{RECOVERED_VM}/32")
+    world.run("site-blue", "sysctl", "-qw", "net.ipv4.conf.lan0.proxy_arp=1")
+    # Nothing but the router's word makes it forget.
+    for key, value in (("locktime", "0"), ("base_reachable_time_ms", "600000")):
+        world.run("lan-blue", "sysctl", "-qw", f"net.ipv4.neigh.eth0.{key}={value}")
+    neighbour = ("ip", "neigh", "replace", RECOVERED_VM, "lladdr", lost, "dev", "eth0", "nud", "reachable")
+    world.run("lan-blue", *neighbour)
+    try:
+        assert not world.pings("lan-blue", RECOVERED_VM)
+        world.configure_site("blue", cloud=["10.0.0.0/24", RECOVERED])
+        world.service("site-blue", "onprem", "r")
+        eventually(lambda: told(world, lost), UP_S)
+        eventually(lambda: reached(world, "lan-blue", RECOVERED_VM), UP_S)
+    finally:
+        world.configure_site("blue", cloud=["10.0.0.0/24"])
+        world.service("site-blue", "onprem", "r")
+        world.run("vm-blue", "ip", "address", "del", f"{RECOVERED_VM}/32", "dev", "lo")
+        world.run("lan-blue", "ip", "neigh", "flush", "dev", "eth0")
+
+
+def told(world: World, lost: str) -> None:
+    """A machine of the LAN knows the recovered address elsewhere than it was."""
+    said = world.run("lan-blue", "ip", "neigh", "show", RECOVERED_VM).stdout
+    assert "lladdr" in said, said
+    assert lost not in said, said
+
+
+def reached(world: World, source: str, target: str) -> None:
+    assert world.pings(source, target)
+
+
 ON_DEMAND: dict[str, Any] = {"on_demand": True, "quick_mode": {"idle_disconnect_s": 3}}
 
 

@@ -240,6 +240,28 @@ def test_without_ipv6_there_is_none_of_it(world: Ipv6World) -> None:
     eventually(lambda: reached(world, "vm-blue", machine("gre")), UP_S)
 
 
+def test_no_packet_passes_from_site_to_site_while_ipv6_goes(world: Ipv6World) -> None:
+    """Without transit routing the filter keeps two sites apart: IPv6 must be gone before it is."""
+    for site in LANS:
+        eventually(partial(reached, world, "vm-blue", machine(site)), UP_S)
+    world.run("blue-gre", "ip", "-6", "route", "add", lan("dc"), "dev", "wan0", "src", machine("gre"))
+    try:
+        assert not world.pings("blue-gre", machine("dc"))
+        before = echoes(world, "blue-dc")
+        with world.piped("blue-gre", "ping", "-q", "-i0.001", "-W1", machine("dc")):
+            world.apply(compartment("blue", ipv6=False), compartment("red"))
+            eventually(lambda: no_error(world), UP_S)
+        assert echoes(world, "blue-dc") == before
+    finally:
+        world.run("blue-gre", "ip", "-6", "route", "del", lan("dc"), "dev", "wan0")
+        world.apply(*map(compartment, TENANTS))
+        eventually(lambda: reached(world, "vm-blue", machine("gre")), UP_S)
+
+
+def no_error(world: Ipv6World) -> None:
+    assert world.answer()["error"] == ""
+
+
 def test_an_ipv6_route_that_cannot_be_is_refused_before_anything_is_touched(world: Ipv6World) -> None:
     bad = compartment("blue", ipv6=False)
     bad.connections[0].routes.add(prefix="fd66::/64")

@@ -216,3 +216,29 @@ def test_a_link_has_its_rate(world: Linked) -> None:
     eventually(lambda: world.settled("Connected", *RDIDS), WITHIN_S)
     classes = world.inside("blue", "tc", "class", "show", "dev", "link-to-green").stdout
     assert "rate 2Mbit" in classes
+
+
+def test_a_link_that_cannot_be_made_names_its_tenants_and_holds_up_nobody_else(world: Linked) -> None:
+    """Somebody else's interface has the name that the link is to have, as an operator may have made one."""
+    red = compartment("blue", linked=False)
+    red.rdid, red.tenant = "5d0c4d4a-0b1e-4000-8000-0000000000c1", "red"
+    world.run("gateway", "ip", "link", "add", "x-red", "type", "bridge")
+    world.apply(compartment("blue", linked=False), compartment("green", linked=False), red)
+    eventually(lambda: world.settled("", *RDIDS), WITHIN_S)
+    world.inside("green", "ip", "link", "add", "link-to-blue", "type", "bridge")
+    try:
+        world.apply(compartment("blue"), compartment("green"))
+
+        def told() -> None:
+            error = str(world.answer()["error"])
+            assert "tenant green: link to blue: " in error, error
+            assert "HNV-GW-005" in error
+
+        eventually(told, WITHIN_S)
+        assert not (world.folder / "compartments" / "red").exists(), "who is gone stands still"
+    finally:
+        world.inside("green", "ip", "link", "del", "link-to-blue")
+        world.run("gateway", "ip", "link", "del", "x-red")
+    world.apply(compartment("blue"), compartment("green"))
+    eventually(lambda: world.settled("Connected", *RDIDS), WITHIN_S)
+    assert world.pings("vm-blue", VM["green"])

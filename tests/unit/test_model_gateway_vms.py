@@ -40,7 +40,7 @@ def test_a_gateway_vm_is_dual_homed_and_routes_what_the_tunnel_carries() -> None
         "wan0": "203.0.113.20/24",
     }
     assert {str(route.destination): str(route.via) for route in node.routes} == {
-        "0.0.0.0/0": "203.0.113.1",
+        "198.51.100.2/32": "203.0.113.1",
         "10.0.0.0/24": "10.0.2.1",
     }
     assert node.interface_sysctls["net.ipv4.conf.wan0.forwarding"] == "0"
@@ -161,3 +161,28 @@ def test_the_sites_behind_one_tenants_gateway_vms_are_apart(tmp_path: Path) -> N
     number = 1 + path.read_text().splitlines().index(changed.rstrip())
     assert problem.place == f"{path}:{number}"
     assert problem.hint == Code.LAN_OVERLAP.remedy
+
+
+@pytest.mark.parametrize(
+    ("network", "site"), [("192.168.60", "blue-mpls"), ("192.168.70", "blue-dc")], ids=["gre", "l3"]
+)
+def test_no_part_of_a_site_without_ipsec_comes_up_in_the_cloud(
+    tmp_path: Path, network: str, site: str
+) -> None:
+    """Nobody there would tell the LAN, or answer for what has gone."""
+    subnet = "      gateway: {vsid: 5002, prefix: 10.0.2.0/29}\n"
+    recovered = f"      recovered: {{vsid: 5999, prefix: {network}.8/29}}\n"
+    said = refusals(tmp_path, "connections", subnet, subnet + recovered)
+    assert f"{network}.0/24 of `{site}` overlaps {network}.8/29 of subnet `recovered`" in said
+
+
+def test_a_site_with_static_routes_may_lose_a_part_to_the_cloud(tmp_path: Path) -> None:
+    text = (TOPOLOGIES / "dr-service-failed-over.yml").read_text()
+    secret = "shared-secret: blue-keeps-its-secrets"
+    path = tmp_path / "static.yml"
+    routes = f"{secret}, routes: {{192.168.50.0/24: 10}}"
+    path.write_text(text.replace("    asn: 64521\n", "").replace(secret, routes))
+    node = resolve(load(path)).nodes["blue-hq"]
+    assert node.site is not None
+    assert "192.168.50.8/29" in node.site.cloud
+    assert node.interface_sysctls["net.ipv4.conf.lan0.proxy_arp"] == "1"

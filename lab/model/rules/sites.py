@@ -11,6 +11,7 @@ from lab.model.networks import unusable
 from lab.model.topology import SiteSpec, Topology
 from lab.model.topology_connections import (
     ForwardingConnectionSpec,
+    IpsecConnectionSpec,
     LinkConnectionSpec,
     NatConnectionSpec,
     SiteConnection,
@@ -152,9 +153,11 @@ def _lans_of(topology: Topology, name: str, tenant: TenantSpec) -> Iterator[Find
         if isinstance(link, NatConnectionSpec | LinkConnectionSpec) or link.site not in topology.sites:
             continue
         site = topology.sites[link.site]
+        # Only the routers of IPsec sites tell their LAN, and answer it, that a part is in the cloud.
+        lifted = recovered[link.site] if isinstance(link, IpsecConnectionSpec) else set()
         for key, prefix in site.lan.prefixes.items():
             for what, taken in inside:
-                if taken in recovered[link.site] or not prefix.overlaps(taken):
+                if taken in lifted or not prefix.overlaps(taken):
                     continue
                 if not _twins(prefix, site, link, lans):
                     yield Finding(
