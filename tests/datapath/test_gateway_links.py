@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -242,3 +243,22 @@ def test_a_link_that_cannot_be_made_names_its_tenants_and_holds_up_nobody_else(w
     world.apply(compartment("blue"), compartment("green"))
     eventually(lambda: world.settled("Connected", *RDIDS), WITHIN_S)
     assert world.pings("vm-blue", VM["green"])
+
+
+def test_a_link_that_cannot_be_cut_holds_up_nobody_else(world: Linked) -> None:
+    """A compartment that is no namespace any more: something else is mounted over it."""
+    path = world.folder / "compartments" / "green"
+    subprocess.run(["mount", "--bind", "/dev/null", str(path)], check=True)
+    try:
+        world.apply(compartment("blue", linked=False), compartment("green", linked=False))
+
+        def told() -> None:
+            error = str(world.answer()["error"])
+            assert "tenant green: links: " in error, error
+
+        eventually(told, WITHIN_S)
+        assert "link-to-" not in world.inside("blue", "ip", "-o", "link").stdout
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+    world.apply(compartment("blue"), compartment("green"))
+    eventually(lambda: world.settled("Connected", *RDIDS), WITHIN_S)
