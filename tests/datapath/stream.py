@@ -11,6 +11,8 @@ from types import TracebackType
 from gwnode.netns import Namespace
 
 CHUNK = 65536
+HEADERS = 20 + 20 + 12
+"""Octets: IPv4's and TCP's, and the option that bears timestamps."""
 
 
 class Stream:
@@ -55,6 +57,12 @@ class Stream:
     def octets(self) -> int:
         """Payload that has arrived."""
         return self._received[-1][1] if self._received else 0
+
+    @property
+    def packed(self) -> float:
+        """Octets of IP packets for each octet of payload, where no super-packet saves headers."""
+        segment = self._sending.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+        return (segment + HEADERS) / segment
 
     def kbps(self, since: float, seconds: float) -> float:
         """Payload that arrived in a time, in kbit/s.

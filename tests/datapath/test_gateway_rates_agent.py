@@ -59,7 +59,11 @@ def test_every_kinds_rate_holds(world: ManyWorld, begin: Begin, kbps: int) -> No
         streams = {guest.name: stack.enter_context(begin(world, guest)) for guest in LIMITED}
         since = time.monotonic() + SETTLED_S
         told = {name: measured(stream, since, MEASURED_S) / kbps for name, stream in streams.items()}
-    assert told == pytest.approx(dict.fromkeys(told, 1), rel=TOLERANCE)
+        packed = {name: told[name] * stream.packed for name, stream in streams.items()}
+    print(", ".join(f"{name} {share:.3f}" for name, share in told.items()))
+    # What a limit counts lies between the two: headers of a super-packet count once (gwnode/shaping.py).
+    assert max(told.values()) <= 1 + TOLERANCE, told
+    assert min(packed.values()) >= 1 - TOLERANCE, packed
 
 
 def test_both_directions_hold_together(world: ManyWorld) -> None:
