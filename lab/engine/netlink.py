@@ -92,9 +92,10 @@ def _apply(wiring: Wiring, pids: Mapping[str, int]) -> Outcome:
         for route in wiring.routes:
             spaces[route.node].set_route(route)
         for link in made:
-            if link.b.bridge:
-                _await_carrier(link, spaces)
-                spaces[link.a.node].announce(link.a)
+            for port, far in ((link.a, link.b), (link.b, link.a)):
+                if far.bridge:
+                    _await_carrier(link, spaces)
+                    spaces[port.node].announce(port)
     return Outcome(tuple(changes))
 
 

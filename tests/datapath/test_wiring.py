@@ -133,7 +133,10 @@ def neighbour(pid: int, address: str) -> str:
     return str(found[0]["lladdr"])
 
 
-def test_who_comes_again_elsewhere_tells_the_segment(wiring: Wiring, pids: dict[str, int]) -> None:
+@pytest.mark.parametrize("turned", [False, True])
+def test_who_comes_again_elsewhere_tells_the_segment(
+    wiring: Wiring, pids: dict[str, int], turned: bool
+) -> None:
     netlink.apply(wiring, pids)
     ping(pids["hv02"], "192.168.6.11")
     assert neighbour(pids["hv02"], "192.168.6.11") == "02:00:00:00:00:01"
@@ -141,7 +144,8 @@ def test_who_comes_again_elsewhere_tells_the_segment(wiring: Wiring, pids: dict[
     in_namespace(pids["hv01"], "ip", "link", "del", "pa0")
     # Within `locktime` (1 s) the kernel takes an entry for just learned, and keeps it.
     in_namespace(pids["hv02"], "sysctl", "-qw", "net.ipv4.neigh.pa0.locktime=0")
-    again = replace(first, a=replace(first.a, mac="02:00:00:00:00:0a"))
+    host = replace(first.a, mac="02:00:00:00:00:0a")
+    again = Link(first.b, host) if turned else Link(host, first.b)
     netlink.apply(replace(wiring, links=(again, second)), pids)
     eventually(lambda: remembered(pids["hv02"], "192.168.6.11", "02:00:00:00:00:0a"), 5)
 
