@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 
-from gwnode.bgp.family import Network, inside
+from lab.prefixes import Network, inside
 from lab.southbound import southbound_pb2 as pb
 
 

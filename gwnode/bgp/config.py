@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from gwnode.bgp.family import FAMILIES, IPV4, IPV6, SHORTEST, Family, Network
+from gwnode.bgp.family import FAMILIES, IPV4, IPV6, SHORTEST, Family
 from gwnode.bgp.policies import statements
+from lab.prefixes import Network
 from lab.southbound import southbound_pb2 as pb
 
 DEFAULT_HOLD_TIME_S = 180

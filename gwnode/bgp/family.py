@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
-Network = IPv4Network | IPv6Network
+from lab.prefixes import Network
 
 SHORTEST = 8
 """Nobody is assigned more than a /8; two halves of everything would be a default route by another name."""
@@ -81,11 +81,6 @@ class Family:
             if getattr(item, "scope_id", None) is not None:
                 raise ValueError(f"{str(item)!r} is no address of a next hop: it has a scope")
         return [str(item) for item in found if item.version == self.version]
-
-
-def inside(part: Network, whole: Network) -> bool:
-    """Whether a prefix is another, or a part of it."""
-    return part.version == whole.version and part.subnet_of(whole)  # type: ignore[arg-type]
 
 
 def _networks(*prefixes: str) -> tuple[Network, ...]:

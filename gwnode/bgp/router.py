@@ -14,13 +14,14 @@ from gwnode.bgp.aggregates import standing
 from gwnode.bgp.config import RouterConfig, old_flaps, protocol_name, render
 from gwnode.bgp.control import BirdError, configure, hear_again, observe
 from gwnode.bgp.dampening import Dampening, History, Parameters
-from gwnode.bgp.family import IPV6, Network
+from gwnode.bgp.family import IPV6
 from gwnode.bgp.flaps import FlapLog, Withdrawals
 from gwnode.bgp.routes import Route
 from gwnode.bgp.sessions import Connectivity, Session
 from gwnode.desired import Tenant
 from gwnode.files import write_if_changed
 from lab.errors import LabError, Problem
+from lab.prefixes import Network
 from lab.southbound import southbound_pb2 as pb
 
 log = logging.getLogger(__name__)

@@ -29,8 +29,8 @@ from lab.controller.models_bgp import (
     asn_range,
     values,
 )
-from lab.controller.prefixes import version_of
 from lab.controller.shapes import OptionalReference, Resource, as_number
+from lab.prefixes import version_of
 from lab.southbound import southbound_pb2 as pb
 
 _ACTIONS = {ALLOW: "allow", DENY: "deny", MODIFY: "modify"}

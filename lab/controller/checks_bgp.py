@@ -29,9 +29,9 @@ from lab.controller.models_bgp import (
     values,
 )
 from lab.controller.models_tenant import VirtualGateway, VirtualSubnet
-from lab.controller.prefixes import version_of
 from lab.controller.refusals import Complaint, invalid
 from lab.controller.shapes import OptionalReference, Resource, as_number
+from lab.prefixes import version_of
 
 MOST_HALF_LIVES = 64
 """More of them than any penalty needs to vanish."""

@@ -19,10 +19,10 @@ from lab.controller.inventory import Inventory
 from lab.controller.models_connection import IpsecConfiguration, NetworkConnection, TrafficSelector
 from lab.controller.models_fabric import LogicalSubnet
 from lab.controller.models_tenant import VirtualGateway
-from lab.controller.prefixes import Network, version_of
 from lab.controller.refusals import Complaint, invalid
 from lab.errors import LabError
 from lab.ipsec.proposals import Transforms, proposals
+from lab.prefixes import Network, version_of
 
 IPV6_KINDS = frozenset({"GRE", "L3"})
 MOST_NAME_OCTETS = 80

@@ -13,10 +13,10 @@ from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import GatewayPool
 from lab.controller.models_tenant import VirtualGateway
 from lab.controller.placement import carries, lacking
-from lab.controller.prefixes import version_of
 from lab.controller.refusals import Complaint, in_use, invalid
 from lab.controller.shapes import Resource
 from lab.controller.vpn import check_vpn
+from lab.prefixes import version_of
 
 
 def gateway_pool(_path: Path, resource: Resource[GatewayPool], inventory: Inventory) -> Iterator[Complaint]:

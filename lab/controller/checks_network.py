@@ -13,10 +13,10 @@ from lab.controller.completion import COMPARTMENT_MACS, compartment_addresses, d
 from lab.controller.connections_link import frozen
 from lab.controller.inventory import Inventory
 from lab.controller.models_tenant import NetworkInterface, VirtualNetwork
-from lab.controller.prefixes import Network, inside, version_of
 from lab.controller.refusals import Complaint, in_use, invalid
 from lab.controller.shapes import Resource, mac_text
 from lab.controller.vpn import check_subnets
+from lab.prefixes import Network, inside, version_of
 
 SMALLEST_SUBNET = {4: 30, 6: 126}
 """Longest prefix of a virtual subnet by IP version: it must hold the router and one more."""

@@ -8,7 +8,7 @@ from lab.controller.bgp import router_record
 from lab.controller.completion import COMPARTMENT, COMPARTMENT_IPV6, derived_mac, router_address
 from lab.controller.connections import connection_record
 from lab.controller.domains import Compartment, Frame, Subnet
-from lab.controller.prefixes import version_of
+from lab.prefixes import version_of
 from lab.southbound import southbound_pb2 as pb
 
 

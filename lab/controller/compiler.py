@@ -26,8 +26,8 @@ from lab.controller.compartments import compartment_record
 from lab.controller.completion import COMPARTMENT, COMPARTMENT_IPV6, derived_mac, router_address
 from lab.controller.domains import Endpoint, Frame, NodeEnd, Subnet
 from lab.controller.models_policy import ANY, PROTOCOLS, AccessControlList, AclRule, ports
-from lab.controller.prefixes import inside
 from lab.controller.shapes import Resource
+from lab.prefixes import inside
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.identity import compartment_port
 from lab.southbound.keys import GoalState, record

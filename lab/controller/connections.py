@@ -9,8 +9,8 @@ from lab.controller.models_connection import (
     NetworkConnection,
     prefixes_of,
 )
-from lab.controller.prefixes import version_of
 from lab.controller.shapes import Resource
+from lab.prefixes import version_of
 from lab.southbound import southbound_pb2 as pb
 
 

@@ -13,9 +13,9 @@ from lab.controller.connections_nat import vm_prefixes
 from lab.controller.inventory import Inventory
 from lab.controller.models_connection import LinkConfiguration, NetworkConnection
 from lab.controller.models_tenant import VirtualGateway, VirtualNetwork
-from lab.controller.prefixes import version_of
 from lab.controller.refusals import Complaint, in_use, invalid
 from lab.controller.shapes import Resource
+from lab.prefixes import version_of
 
 LINK = "Link"
 """connectionType."""

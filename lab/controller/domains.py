@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from lab.controller.models_tenant import NetworkInterface, VirtualGateway
 from lab.controller.observations import LearnedRoute
-from lab.controller.prefixes import version_of
 from lab.controller.shapes import Resource
+from lab.prefixes import version_of
 from lab.southbound import southbound_pb2 as pb
 
 

@@ -23,9 +23,9 @@ from lab.controller.models_connection import NetworkConnection
 from lab.controller.models_fabric import GatewayPool
 from lab.controller.models_tenant import VirtualGateway
 from lab.controller.observations import CONNECTED, LearnedRoute, Observation
-from lab.controller.prefixes import in_order
 from lab.controller.shapes import Resource
 from lab.controller.vpn import dial_in_record
+from lab.prefixes import in_order
 
 
 def tenant_of(network: Path, inventory: Inventory) -> tuple[Path, Resource[VirtualGateway]] | None:

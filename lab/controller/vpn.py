@@ -14,7 +14,6 @@ from lab.controller.inventory import Inventory
 from lab.controller.models_fabric import PublicIpAddress
 from lab.controller.models_tenant import VirtualGateway, VirtualNetwork
 from lab.controller.models_vpn import VpnConfiguration
-from lab.controller.prefixes import inside
 from lab.controller.refusals import Complaint, in_use, invalid
 from lab.controller.shapes import Resource
 from lab.errors import LabError
@@ -22,6 +21,7 @@ from lab.ipsec.dial_in import DialInServer, checked
 from lab.ipsec.esp import EspBackend
 from lab.model.connections import DIAL_IN
 from lab.model.internet import NEVER_OUTSIDE
+from lab.prefixes import inside
 from lab.southbound import southbound_pb2 as pb
 
 FIELD = "properties.vpnConfiguration"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,16 +20,16 @@ from lab.testing.eventually import eventually
 from .bgp_speaker import IPV4_AND_IPV6, reach6, speaking, update, update6
 from .bgp_world import NEIGHBOUR6, ROUTER6, BgpWorld, Offer, Site, bgp_world
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("bird"), reason="needs root and BIRD")
+pytestmark = pytest.mark.root
 SOON_S = 15.0
 Build = Callable[..., BgpWorld]
 LAN, LAN6 = "192.168.50.0/24", "fd50::/64"
 VMS, VMS6 = "10.0.0.0/24", "fd00:1::/64"
 
 
-def with_ipv6(**more: object) -> pb.BgpRouter:
+def with_ipv6(**more: Any) -> pb.BgpRouter:
     """A router that carries IPv6."""
-    return pb.BgpRouter(local_ipv6_address=ROUTER6, **more)  # type: ignore[arg-type]
+    return pb.BgpRouter(local_ipv6_address=ROUTER6, **more)
 
 
 @pytest.fixture

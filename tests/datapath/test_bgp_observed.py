@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from lab.testing.eventually import eventually
 
 from .bgp_world import HOLD_TIME_S, ROUTER, ROUTER_ASN, BgpWorld, Offer, Site, bgp_world
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("bird"), reason="needs root and BIRD")
+pytestmark = pytest.mark.root
 SOON_S = 15.0
 FLAPPING, STEADY = Offer("192.168.50.0/24"), Offer("192.168.51.0/24")
 KEEP = """\

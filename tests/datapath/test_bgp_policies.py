@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
@@ -19,7 +17,7 @@ from lab.testing.eventually import eventually
 from .bgp_model import Seen, evaluated
 from .bgp_world import NEIGHBOUR, NEIGHBOUR6, ROUTER, ROUTER6, ROUTER_ASN, BgpWorld, Offer, Site, bgp_world
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("bird"), reason="needs root and BIRD")
+pytestmark = pytest.mark.root
 SOON_S = 10.0
 OWN = {"10.0.0.0/24": ROUTER, "fd00:1::/64": ROUTER6}
 PREFIXES = [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -19,7 +17,7 @@ from lab.testing.eventually import eventually
 
 from .bgp_world import NEIGHBOUR, ROUTER, ROUTER_ASN, BgpWorld, Offer, Site, bgp_world
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("bird"), reason="needs root and BIRD")
+pytestmark = pytest.mark.root
 SOON_S = 15.0
 Build = Callable[..., BgpWorld]
 

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -258,6 +259,6 @@ def test_from_the_topology_file_to_both_charons(bench: Bench, tmp_path: Path) ->
         world.service(f"site-{site}", "charon", "u")
         world.service(f"site-{site}", "onprem", "u")
     for name in ("hq", "branch"):
-        eventually(lambda name=name: connected(world, name), UP_S)  # type: ignore[misc]
+        eventually(partial(connected, world, name), UP_S)
     assert "remote 'blue-branch.site'" in swanctl(world, "branch", "--list-sas")
     assert "remote '198.51.100.2'" in swanctl(world, "hq", "--list-sas")

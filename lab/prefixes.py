@@ -9,7 +9,9 @@ Network = IPv4Network | IPv6Network
 
 def inside(part: Network, whole: Network) -> bool:
     """Whether a prefix is another, or a part of it."""
-    return part.version == whole.version and part.subnet_of(whole)  # type: ignore[arg-type]
+    if isinstance(part, IPv4Network):
+        return isinstance(whole, IPv4Network) and part.subnet_of(whole)
+    return isinstance(whole, IPv6Network) and part.subnet_of(whole)
 
 
 def version_of(prefix: str) -> int:
