@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lab.engine.migrate_probe import Stream
-from lab.engine.netlink import Namespace, WiringError, holder, namespaces
+from lab.engine.namespaces import Namespace, WiringError, namespaces
+from lab.engine.netlink import holder
 
 TRY_S = 0.5
 """How long a target may take to answer the first probes."""

@@ -20,6 +20,7 @@ from docker.errors import APIError
 from lab.engine import netlink, owner
 from lab.engine.containers import remove
 from lab.engine.context import member
+from lab.engine.namespaces import WiringError
 from lab.engine.observe import HELPER
 from lab.engine.wiring import Outcome, Wiring
 from lab.errors import LabError, Problem
@@ -66,7 +67,7 @@ def apply(
         if can_wire_directly(processes):
             return netlink.apply(wiring, processes)
         return _in_container(client, lab, image, wiring, processes)
-    except (netlink.WiringError, APIError) as error:
+    except (WiringError, APIError) as error:
         raise _failed(str(error)) from error
 
 

@@ -25,7 +25,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from lab.engine.netlink import CLONE_NEWNET
+from lab.engine.namespaces import CLONE_NEWNET
 from lab.engine.trace_packet import Probe, Protocol
 
 ETH_P_ALL = 3

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from lab.engine import netlink
+from lab.engine.namespaces import WiringError
 from lab.engine.wiring import Absent, Bridge, Link, Port, Route, Sysctl, Wiring
 from lab.model.node_settings import NO_IPV6_MACHINE, static_ipv6
 from lab.testing import eventually
@@ -237,12 +238,12 @@ def test_ports_with_the_same_name_on_different_nodes_do_not_meet(pids: dict[str,
 
 def test_a_refusal_names_the_node_and_the_interface(pids: dict[str, int]) -> None:
     unusable = Wiring(links=(Link(Port("hv01", "x" * 16), Port("hv02", "y")),))
-    with pytest.raises(netlink.WiringError, match=r"hv01: x{16} linked to hv02:y"):
+    with pytest.raises(WiringError, match=r"hv01: x{16} linked to hv02:y"):
         netlink.apply(unusable, pids)
 
 
 def test_a_node_without_a_process_is_named(wiring: Wiring, pids: dict[str, int]) -> None:
-    with pytest.raises(netlink.WiringError, match="hv02"):
+    with pytest.raises(WiringError, match="hv02"):
         netlink.apply(wiring, {node: pid for node, pid in pids.items() if node != "hv02"})
 
 
