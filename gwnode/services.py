@@ -11,6 +11,8 @@ from gwnode.files import remove_tree, write_if_changed
 from gwnode.netns import run_tool
 
 STOP_TIMEOUT_MS = 5000
+KILL_AFTER_MS = 3000
+"""What was told to end, and has not by then, is killed."""
 START_TIMEOUT_MS = 5000
 
 
@@ -53,6 +55,7 @@ class Supervisor:
         directory = self._definitions / service.name
         directory.mkdir(parents=True, exist_ok=True)
         changed = write_if_changed(directory / "run", service.script(), mode=0o755)
+        write_if_changed(directory / "timeout-kill", f"{KILL_AFTER_MS}\n")
         link = self._scan / service.name
         if not link.exists():
             link.unlink(missing_ok=True)
@@ -66,7 +69,7 @@ class Supervisor:
         """Stop a service and forget it; returns when its process is gone.
 
         Raises:
-            CalledProcessError: it would not end; s6 has been told to kill it.
+            CalledProcessError: it would not end, though s6 has killed it.
         """
         link = self._scan / name
         if os.path.lexists(link):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
+import struct
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,6 +33,9 @@ log = logging.getLogger(__name__)
 EVENTS = ("ike-updown", "child-updown", "ike-rekey", "child-rekey")
 RECONNECT_S = 0.1
 REQUEST_TIMEOUT_S = 10.0
+HANGS_AFTER = 3
+"""Attempts in a row without an answer, after which charon is killed: told to end while it calls a peer that
+has just hung up, 5.9.8 can loop in its IKE_SA manager for ever, with its sockets open."""
 
 OnAttach = Callable[[], None]
 OnLook = Callable[[bool], None]
@@ -42,6 +48,7 @@ class Charon:
     `apply` says what shall be loaded; `watch` runs in a thread of its own, loads it again whenever charon has
     been started anew, and keeps `states` current. Commands are serialised and never wait for an SA: charon
     5.9.8 can deadlock when several connections are initiated at once with events on (fixed in 5.9.11).
+    A charon that hangs all the same is killed, for its supervisor to start it anew.
 
     Parameters:
         socket_path: charon's VICI socket.
@@ -67,6 +74,7 @@ class Charon:
         self._diallers: dict[str, calling.Dialler] = {}
         self._failed: dict[str, str] = {}
         self._seen = threading.Event()
+        self._pid = 0
 
     @property
     def states(self) -> Mapping[str, TunnelState]:
@@ -151,21 +159,34 @@ class Charon:
             on_look: called after each look at the SAs; True if a state has changed.
         """
         started_before = False
+        unanswered = 0
         while not stop.is_set():
             try:
                 with self._session() as events:
                     on_attach()
                     self._attach(started_before)
                     started_before = True
+                    unanswered = 0
                     self._follow(events, stop, on_look)
             except (OSError, SessionException, CommandException) as error:
                 if self._loader is not None:
                     log.warning("%s: charon does not answer any more: %s", self._path.stem, error)
+                # The latter: as many wait to be heard as the socket takes.
+                unanswered = unanswered + 1 if isinstance(error, TimeoutError | BlockingIOError) else 0
+                if unanswered == HANGS_AFTER:
+                    self._kill()
+                    unanswered = 0
                 self._leave(stop, on_look)
             except Exception:
                 # Whatever it was: without this thread, nobody would look after the connection any more.
                 log.exception("%s: not followed", self._path.stem)
                 self._leave(stop, on_look)
+
+    def _kill(self) -> None:
+        if self._pid:
+            log.error("%s: charon, process %d, hangs: killed", self._path.stem, self._pid)
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
 
     def _leave(self, stop: threading.Event, on_look: OnLook) -> None:
         """Begin anew in a moment."""
@@ -220,11 +241,12 @@ class Charon:
     def _follow(self, events: Session, stop: threading.Event, on_look: OnLook) -> None:
         """Look at the SAs at every event, and at least each `poll_s`."""
         self._look(on_look)
-        for _ in events.listen(list(EVENTS), timeout=self._poll_s):
-            if stop.is_set() or self._loader is None:
-                # In the latter case, what could not be loaded is as if charon were new.
-                return
-            self._look(on_look)
+        with closing(events.listen(list(EVENTS), timeout=self._poll_s)) as heard:
+            for _ in heard:
+                if stop.is_set() or self._loader is None:
+                    # In the latter case, what could not be loaded is as if charon were new.
+                    return
+                self._look(on_look)
 
     def _look(self, on_look: OnLook) -> None:
         with self._lock, self._session() as session:
@@ -335,4 +357,14 @@ class Charon:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(REQUEST_TIMEOUT_S)
             connection.connect(str(self._path))
+            self._pid = _listener(connection)
             yield Session(connection)
+
+
+def _listener(connection: socket.socket) -> int:
+    """The process at the other end of a Unix socket; 0: of another PID namespace."""
+    credentials = struct.Struct("3i")  # struct ucred: pid, uid, gid
+    pid, _, _ = credentials.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
+    )
+    return int(pid)

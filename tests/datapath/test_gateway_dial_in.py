@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from lab.ipsec import charon
 from lab.ipsec.accounting import AccountingKind
 from lab.testing.eventually import eventually
 
@@ -264,7 +267,7 @@ def test_a_changed_list_of_users_disturbs_only_who_is_gone(world: World) -> None
     server.apply(replace(everybody, users={"alice": "a-new-one", "erin": "blue-erin"}))
     try:
         eventually(lambda: refused(world, "bob", server, "unknown user bob"), UP_S)
-        assert server.ids() == before
+        eventually(lambda: are_connected(server, before), UP_S)
         assert world.pings("alice", VM)
     finally:
         server.apply(everybody)
@@ -350,6 +353,21 @@ def test_a_server_that_crashes_gets_its_callers_back(world: World) -> None:
     eventually(lambda: all_up(world), UP_S)
     # The TUN of the second run had another name: the first one's stand-in had the first.
     assert world.run("in-blue", "ip", "-br", "link", "show", "type", "tun").stdout.startswith("vpn0")
+
+
+def test_a_charon_that_hangs_is_killed_and_another_one_serves(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charon, "REQUEST_TIMEOUT_S", 1.0)
+    server = world.servers["blue"]
+    assert server.daemon
+    os.kill(server.daemon.pid, signal.SIGSTOP)
+    try:
+        assert server.daemon.wait(UP_S) == -signal.SIGKILL
+    finally:
+        server.daemon.send_signal(signal.SIGCONT)  # None, if it has ended.
+    server.start_charon()
+    eventually(lambda: all_up(world), UP_S)
 
 
 def nobody(server: Server) -> None:
