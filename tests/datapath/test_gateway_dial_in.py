@@ -171,12 +171,16 @@ def test_no_more_than_the_maximum_are_connected(world: World) -> None:
         assert server.users() == {"carol"}
         # Whoever hangs up makes room.
         world.hang_up("carol")
-        eventually(lambda: up(world, "dave"), UP_S)
-        assert server.users() == {"dave"}
+        eventually(lambda: alone(world, "dave", server), UP_S)
     finally:
         world.hang_up("dave")
         world.by_password("carol", "red")
         eventually(lambda: all_up(world), UP_S)
+
+
+def alone(world: World, caller: str, server: Server) -> None:
+    up(world, caller)
+    assert server.users() == {caller}
 
 
 def test_a_raised_maximum_lets_more_in(world: World) -> None:
