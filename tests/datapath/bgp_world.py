@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -26,6 +26,7 @@ from gwnode.bgp.routes import Route, routes
 from gwnode.bgp.sessions import Session
 from gwnode.netns import Namespace
 from lab.southbound import southbound_pb2 as pb
+from lab.testing.eventually import eventually
 
 ROUTER_ASN = 64512
 ROUTER = "10.0.2.2"
@@ -34,6 +35,7 @@ NEIGHBOUR = "10.0.2.5"
 ROUTER6 = "fd00:2::2"
 NEIGHBOUR6 = "fd00:2::5"
 HOLD_TIME_S = 9
+SOON_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,10 @@ class BgpWorld:
             self.run(name, "ip", "link", "set", device, "up")
 
 
+Build = Callable[..., BgpWorld]
+"""Makes a world of some sites, which goes with the test: the fixture `build`."""
+
+
 @contextmanager
 def bgp_world(folder: Path, *sites: Site) -> Iterator[BgpWorld]:
     """A world for the time of a test."""
@@ -303,3 +309,22 @@ def bgp_world(folder: Path, *sites: Site) -> Iterator[BgpWorld]:
         yield world
     finally:
         world.close()
+
+
+def offered(world: BgpWorld, prefixes: set[str], *sites: Site) -> None:
+    """Wait until exactly these prefixes of some sites are in the router's tables."""
+
+    def same() -> None:
+        assert set(world.offered_by(*sites)) == prefixes
+
+    eventually(same, SOON_S)
+
+
+def arrived(world: BgpWorld, site: Site, prefixes: set[str]) -> None:
+    """Wait until a site has learned exactly these; the router looks meanwhile, as its agent does."""
+
+    def same() -> None:
+        world.observed()
+        assert set(world.at(site)) == prefixes
+
+    eventually(same, SOON_S)

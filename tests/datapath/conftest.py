@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from lab.datapath.build import PACKAGE, SOURCES, compile_object
 
+from .bgp_world import BgpWorld, Build, Site, bgp_world
 from .scenario import policy
 from .switch_rig import Rig, rig
 
@@ -18,6 +21,17 @@ def bench() -> Iterator[Rig]:
     with rig() as built:
         built.apply(policy(built))
         yield built
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Iterator[Build]:
+    """BGP routers of some sites, and a tenant's."""
+    with ExitStack() as stack:
+
+        def enter(*sites: Site) -> BgpWorld:
+            return stack.enter_context(bgp_world(tmp_path, *sites))
+
+        yield enter
 
 
 @pytest.fixture(scope="session", autouse=True)

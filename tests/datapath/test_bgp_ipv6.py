@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
 from ipaddress import IPv4Network
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +15,9 @@ from lab.southbound import southbound_pb2 as pb
 from lab.testing.eventually import eventually
 
 from .bgp_speaker import IPV4_AND_IPV6, reach6, speaking, update, update6
-from .bgp_world import NEIGHBOUR6, ROUTER6, BgpWorld, Offer, Site, bgp_world
+from .bgp_world import NEIGHBOUR6, ROUTER6, SOON_S, BgpWorld, Build, Offer, Site, arrived, offered
 
 pytestmark = pytest.mark.root
-SOON_S = 15.0
-Build = Callable[..., BgpWorld]
 LAN, LAN6 = "192.168.50.0/24", "fd50::/64"
 VMS, VMS6 = "10.0.0.0/24", "fd00:1::/64"
 
@@ -30,37 +25,6 @@ VMS, VMS6 = "10.0.0.0/24", "fd00:1::/64"
 def with_ipv6(**more: Any) -> pb.BgpRouter:
     """A router that carries IPv6."""
     return pb.BgpRouter(local_ipv6_address=ROUTER6, **more)
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Iterator[Build]:
-    """A world of some sites, which goes with the test."""
-    with ExitStack() as stack:
-
-        def enter(*sites: Site) -> BgpWorld:
-            world: AbstractContextManager[BgpWorld] = bgp_world(tmp_path, *sites)
-            return stack.enter_context(world)
-
-        yield enter
-
-
-def taken(world: BgpWorld, prefixes: set[str], *sites: Site) -> None:
-    """Wait until exactly these prefixes are in the router's tables."""
-
-    def same() -> None:
-        assert set(world.offered_by(*sites)) == prefixes
-
-    eventually(same, SOON_S)
-
-
-def arrived(world: BgpWorld, site: Site, prefixes: set[str]) -> None:
-    """Wait until a site has learned exactly these prefixes."""
-
-    def same() -> None:
-        world.observed()  # what follows from it is done
-        assert set(world.at(site)) == prefixes
-
-    eventually(same, SOON_S)
 
 
 def six(number: int = 1, *offers: Offer) -> Site:
@@ -72,7 +36,7 @@ def test_both_versions_go_over_one_session(build: Build) -> None:
     site = six()
     world = build(site)
     world.start_router(site.peer(), wanted=with_ipv6())
-    taken(world, {LAN, LAN6}, site)
+    offered(world, {LAN, LAN6}, site)
     route = world.offered_by(site)[LAN6]
     assert (route.as_path, route.med, route.next_hop) == ((64521, 7), 20, site.address6)
     assert route.reachable
@@ -84,7 +48,7 @@ def test_both_versions_go_over_one_session(build: Build) -> None:
     assert (session.statistics.imported, session.ipv6_statistics.imported) == (1, 1)
     assert (session.ipv6_statistics.updates_sent, session.ipv6_statistics.withdrawals_received) == (1, 0)
     world.offer(site, Offer(LAN))
-    taken(world, {LAN}, site)
+    offered(world, {LAN}, site)
     assert world.session(site).ipv6_statistics.withdrawals_received == 1
     assert world.session(site).statistics.withdrawals_received == 0
     document = shown(world.folder, "router", Kind.BEST)
@@ -95,7 +59,7 @@ def test_disabled_means_neither_offered_nor_taken(build: Build) -> None:
     site = six()
     world = build(site)
     world.start_router(site.peer())
-    taken(world, {LAN}, site)
+    offered(world, {LAN}, site)
     arrived(world, site, {VMS})
     assert not world.session(site).ipv6
     with Bird(world.folder / f"{site.name}.ctl") as bird:
@@ -105,9 +69,9 @@ def test_disabled_means_neither_offered_nor_taken(build: Build) -> None:
     assert "ipv6" not in ours, "the capability is not even offered"
     # Switched on and off again, at run time.
     world.apply(site.peer(), wanted=with_ipv6())
-    taken(world, {LAN, LAN6}, site)
+    offered(world, {LAN, LAN6}, site)
     world.apply(site.peer())
-    taken(world, {LAN}, site)
+    offered(world, {LAN}, site)
     eventually(lambda: no_kernel_route(world, LAN6), SOON_S)
 
 
@@ -119,7 +83,7 @@ def test_a_peer_that_speaks_ipv4_alone_is_served(build: Build) -> None:
     old, new = Site(1, 64521, (Offer(LAN),)), six(2, Offer("fd51::/64"))
     world = build(old, new)
     world.start_router(old.peer(), new.peer(), wanted=with_ipv6(transit_routing=True))
-    taken(world, {LAN, "fd51::/64"}, old, new)
+    offered(world, {LAN, "fd51::/64"}, old, new)
     arrived(world, old, {VMS})
     arrived(world, new, {VMS, VMS6, LAN})
     assert not world.session(old).ipv6
@@ -142,11 +106,11 @@ def test_what_no_site_may_offer_of_ipv6(build: Build) -> None:
     site = six(1, *(Offer(prefix) for prefix in (*bad, LAN6)))
     world = build(site)
     world.start_router(site.peer(), wanted=with_ipv6())
-    taken(world, {LAN6}, site)
+    offered(world, {LAN6}, site)
     peer = site.peer()
     peer.inbound.add(name="way out", action="allow", match_prefixes=list(bad))
     world.apply(peer, wanted=with_ipv6())
-    taken(world, {"::/0"}, site)
+    offered(world, {"::/0"}, site)
 
 
 def test_one_policy_is_for_both_versions(build: Build) -> None:
@@ -169,7 +133,7 @@ def test_one_policy_is_for_both_versions(build: Build) -> None:
     )
     peer.inbound.add(name="its own", action="modify", match_next_hops=[site.address6], set_med=66)
     world.start_router(peer, wanted=with_ipv6())
-    taken(world, {LAN, LAN6, "fd52::/64"}, site)
+    offered(world, {LAN, LAN6, "fd52::/64"}, site)
     found = world.offered_by(site)
     for prefix in (LAN, LAN6):
         route = found[prefix]
@@ -185,7 +149,7 @@ def test_the_next_hops_that_policies_set(build: Build) -> None:
     inbound.inbound.add(name="by the appliance", action="modify", set_next_hop=NEIGHBOUR6)
     outbound.outbound.add(name="elsewhere", action="modify", set_next_hop="fd09:2::9")
     world.start_router(inbound, outbound, wanted=with_ipv6())
-    taken(world, {LAN, LAN6}, one)
+    offered(world, {LAN, LAN6}, one)
     found = world.offered_by(one)
     assert (found[LAN].next_hop, found[LAN6].next_hop) == (one.address, NEIGHBOUR6)
 
@@ -218,7 +182,7 @@ def test_the_prefix_limit_is_of_each_version(build: Build) -> None:
 
     eventually(some, SOON_S)
     world.offer(site, Offer(LAN), Offer("fd77::/64"))
-    taken(world, {LAN, "fd77::/64"}, site)
+    offered(world, {LAN, "fd77::/64"}, site)
     assert not world.session(site).blocked
 
 
@@ -246,12 +210,12 @@ def test_an_ipv6_prefix_that_flaps_is_damped(build: Build) -> None:
     world = build(site)
     damping = pb.BgpDampening(half_life_s=600, reuse=500, suppress=1500, maximum_s=2400)
     world.start_router(site.peer(), wanted=with_ipv6(dampening=damping))
-    taken(world, {LAN, LAN6}, site)
+    offered(world, {LAN, LAN6}, site)
     for _ in range(2):
         world.offer(site, Offer(LAN))
-        taken(world, {LAN}, site)
+        offered(world, {LAN}, site)
         world.offer(site, Offer(LAN), Offer(LAN6))
-        taken(world, {LAN, LAN6}, site)
+        offered(world, {LAN, LAN6}, site)
 
     def damped() -> None:
         found = world.offered_by(site)
@@ -283,13 +247,13 @@ def test_a_malformed_ipv6_route_does_no_harm(build: Build, what: str) -> None:
     peer = rogue.peer()
     peer.passive = True
     world.start_router(honest.peer(), peer, wanted=with_ipv6())
-    taken(world, {"fd52::/64"}, honest)
+    offered(world, {"fd52::/64"}, honest)
     since = world.session(honest).since_unix_s
     with speaking(world.path(rogue.name), rogue.address) as speaker:
         speaker.establish(rogue.asn, rogue.address, IPV4_AND_IPV6)
         good = reach6("fd09:1::2", "fd51::/64")
         speaker.say(update6(rogue.asn, good))
-        taken(world, {"fd51::/64", "fd52::/64"}, honest, rogue)
+        offered(world, {"fd51::/64", "fd52::/64"}, honest, rogue)
         speaker.say(update6(rogue.asn, BROKEN[what]), update6(rogue.asn, reach6("fd09:1::2", "fd53::/64")))
 
         def digested() -> None:
@@ -315,5 +279,5 @@ def test_a_route_of_ipv6_that_was_not_agreed_on_is_not_taken(build: Build) -> No
         speaker.say(
             update6(rogue.asn, GOOD), update(rogue.asn, rogue.address, [IPv4Network("192.168.50.0/24")])
         )
-        taken(world, {"192.168.50.0/24"}, rogue)
+        offered(world, {"192.168.50.0/24"}, rogue)
     assert LAN6 not in world.kernel_routes()

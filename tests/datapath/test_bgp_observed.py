@@ -14,10 +14,9 @@ from lab.southbound import southbound_pb2 as pb
 from lab.speaker.config import exabgp_config, exabgp_environment
 from lab.testing.eventually import eventually
 
-from .bgp_world import HOLD_TIME_S, ROUTER, ROUTER_ASN, BgpWorld, Offer, Site, bgp_world
+from .bgp_world import HOLD_TIME_S, ROUTER, ROUTER_ASN, SOON_S, BgpWorld, Offer, Site, arrived, bgp_world
 
 pytestmark = pytest.mark.root
-SOON_S = 15.0
 FLAPPING, STEADY = Offer("192.168.50.0/24"), Offer("192.168.51.0/24")
 KEEP = """\
 import os, select
@@ -28,16 +27,6 @@ with open("{lines}", "ab", buffering=0) as kept:
 """ExaBGP's child: its stdin does not block."""
 DAMPENING = pb.BgpDampening(half_life_s=2, reuse=700, suppress=2000, maximum_s=60)
 """Three withdrawals are too many; released after some four seconds."""
-
-
-def arrived(world: BgpWorld, site: Site, *prefixes: str) -> None:
-    """Wait until a site has learned exactly these; the router looks meanwhile, as its agent does."""
-
-    def same() -> None:
-        world.observed()
-        assert set(world.at(site)) == set(prefixes)
-
-    eventually(same, SOON_S)
 
 
 def known(world: BgpWorld, site: Site, *offers: Offer) -> None:
@@ -80,10 +69,10 @@ def test_a_prefix_that_flaps_is_damped_and_released(tmp_path: Path) -> None:
         known(world, flappy, STEADY, FLAPPING)
         flap(world, flappy, 1)
         damped(world)
-        arrived(world, other, "10.0.0.0/24", STEADY.prefix, FLAPPING.prefix)
+        arrived(world, other, {"10.0.0.0/24", STEADY.prefix, FLAPPING.prefix})
         flap(world, flappy, 3)
         damped(world, FLAPPING.prefix)
-        arrived(world, other, "10.0.0.0/24", STEADY.prefix)
+        arrived(world, other, {"10.0.0.0/24", STEADY.prefix})
         # An agent that starts anew knows what was before it.
         fresh = Router(world.router.files)
         before = fresh.files.config.read_text()
@@ -91,7 +80,7 @@ def test_a_prefix_that_flaps_is_damped_and_released(tmp_path: Path) -> None:
         assert fresh.files.config.read_text() == before
         assert set(fresh.damped()[flappy.protocol]) == {FLAPPING.prefix}
         damped(world)
-        arrived(world, other, "10.0.0.0/24", STEADY.prefix, FLAPPING.prefix)
+        arrived(world, other, {"10.0.0.0/24", STEADY.prefix, FLAPPING.prefix})
 
 
 def test_a_session_that_ends_and_an_internal_peer_are_not_held_against_a_prefix(tmp_path: Path) -> None:
@@ -126,16 +115,16 @@ def test_an_aggregate_stands_while_a_part_of_it_is_known(tmp_path: Path) -> None
     )
     with bgp_world(tmp_path, giver, taker) as world:
         world.start_router(giver.peer(), taker.peer(), wanted=wanted)
-        arrived(world, taker, "10.0.0.0/24", "10.0.0.0/16", "192.168.48.0/20")
+        arrived(world, taker, {"10.0.0.0/24", "10.0.0.0/16", "192.168.48.0/20"})
         learned = world.at(taker)
         assert learned["192.168.48.0/20"].as_path == (ROUTER_ASN, 64521, 7)
         assert learned["10.0.0.0/16"].as_path == (ROUTER_ASN,)
         # Towards the rest of the aggregate nothing leads, rather than somewhere else.
         assert "192.168.48.0/20" in world.kernel_routes()
         world.offer(giver, Offer("192.168.77.0/24"))
-        arrived(world, taker, "10.0.0.0/24", "10.0.0.0/16", "192.168.77.0/24")
+        arrived(world, taker, {"10.0.0.0/24", "10.0.0.0/16", "192.168.77.0/24"})
         world.offer(giver, Offer("192.168.50.0/24"), Offer("192.168.77.0/24"))
-        arrived(world, taker, "10.0.0.0/24", "10.0.0.0/16", "192.168.77.0/24", "192.168.48.0/20")
+        arrived(world, taker, {"10.0.0.0/24", "10.0.0.0/16", "192.168.77.0/24", "192.168.48.0/20"})
 
 
 def test_exabgp_at_the_site(tmp_path: Path) -> None:

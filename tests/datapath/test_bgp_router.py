@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
-from pathlib import Path
-
 import pytest
 
 from gwnode.bgp.control import Bird
@@ -15,23 +11,9 @@ from gwnode.bgp.show import shown
 from lab.southbound import southbound_pb2 as pb
 from lab.testing.eventually import eventually
 
-from .bgp_world import NEIGHBOUR, ROUTER, ROUTER_ASN, BgpWorld, Offer, Site, bgp_world
+from .bgp_world import NEIGHBOUR, ROUTER, ROUTER_ASN, SOON_S, BgpWorld, Build, Offer, Site, arrived, offered
 
 pytestmark = pytest.mark.root
-SOON_S = 15.0
-Build = Callable[..., BgpWorld]
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Iterator[Build]:
-    """A world of some sites, which goes with the test."""
-    with ExitStack() as stack:
-
-        def enter(*sites: Site) -> BgpWorld:
-            world: AbstractContextManager[BgpWorld] = bgp_world(tmp_path, *sites)
-            return stack.enter_context(world)
-
-        yield enter
 
 
 def connected(world: BgpWorld, *sites: Site) -> None:
@@ -42,24 +24,6 @@ def connected(world: BgpWorld, *sites: Site) -> None:
         assert {state.status for state in states.values()} == {Connectivity.CONNECTED}, states
 
     eventually(all_connected, SOON_S)
-
-
-def offered(world: BgpWorld, prefixes: set[str], *sites: Site) -> None:
-    """Wait until exactly these prefixes are in the router's table."""
-
-    def same() -> None:
-        assert set(world.offered_by(*sites)) == prefixes
-
-    eventually(same, SOON_S)
-
-
-def arrived(world: BgpWorld, site: Site, prefixes: set[str]) -> None:
-    """Wait until a site has learned exactly these prefixes."""
-
-    def same() -> None:
-        assert set(world.at(site)) == prefixes
-
-    eventually(same, SOON_S)
 
 
 def test_a_site_offers_and_is_offered(build: Build) -> None:
