@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lab.ipsec.authentication import MachineCertificate, PreSharedKey
 from lab.ipsec.esp import EspBackend
+from lab.ipsec.paths import CharonPaths
 from lab.ipsec.proposals import OFFERED_ESP, OFFERED_IKE
 from lab.ipsec.strongswan import CERTIFICATE_PLUGINS, CharonConfig, Timers
 from lab.ipsec.tunnel import Tunnel
@@ -19,31 +20,14 @@ CONNECTION = "cloud"
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(CharonPaths):
     """Where a site's services find each other.
 
     Attributes:
         site: the site's configuration, left there by the engine.
-        state: sockets and rendered configuration files.
     """
 
     site: Path = SITE_PATH
-    state: Path = Path("/run/hnvlab")
-
-    @property
-    def vici(self) -> Path:
-        """charon's VICI socket."""
-        return self.state / "charon.vici"
-
-    @property
-    def causes(self) -> Path:
-        """charon's log file of causes."""
-        return self.state / "charon.log"
-
-    @property
-    def strongswan(self) -> Path:
-        """strongswan.conf."""
-        return self.state / "strongswan.conf"
 
     @property
     def exabgp(self) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lab.ipsec.dial_in import Caller
 from lab.ipsec.esp import EspBackend
+from lab.ipsec.paths import CharonPaths
 from lab.ipsec.strongswan import CALLER_PLUGINS, CERTIFICATE_PLUGINS, EAP_PLUGINS, CharonConfig, Timers
 from lab.model.roadwarrior import ROAD_WARRIOR_PATH, RoadWarriorConfig
 
@@ -16,33 +17,16 @@ CONNECTION = "vpn"
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(CharonPaths):
     """Where a road warrior's services find each other.
 
     Attributes:
         config: the road warrior's configuration, left there by the engine.
-        state: sockets and rendered configuration files.
         resolver: the machine's resolv.conf(5).
     """
 
     config: Path = ROAD_WARRIOR_PATH
-    state: Path = Path("/run/hnvlab")
     resolver: Path = Path("/etc/resolv.conf")
-
-    @property
-    def vici(self) -> Path:
-        """charon's VICI socket."""
-        return self.state / "charon.vici"
-
-    @property
-    def causes(self) -> Path:
-        """charon's log file of causes."""
-        return self.state / "charon.log"
-
-    @property
-    def strongswan(self) -> Path:
-        """strongswan.conf."""
-        return self.state / "strongswan.conf"
 
     @property
     def name_servers(self) -> Path:
