@@ -34,10 +34,13 @@ from lab.datapath.pins import BPFFS
 from lab.model.lab import SiteConfig
 from lab.southbound import southbound_pb2 as pb
 from lab.southbound.keys import record
+from lab.testing.eventually import eventually
 
 DRIVER = Path(__file__).with_name("gateway_driver.py")
 VIP = "203.0.113.10"
 HOLD_TIME_S = 6
+SETTLED_S = 30
+BGP_SESSIONS = ("ss", "-HtinO", "state", "established", "( sport = :179 or dport = :179 )")
 RDIDS = {
     "blue": "5d0c4d4a-0b1e-4000-8000-0000000000b1",
     "red": "5d0c4d4a-0b1e-4000-8000-0000000000e1",
@@ -140,6 +143,7 @@ class World:
         Raises:
             AssertionError: some were.
         """
+        eventually(lambda: self.settled(tenant, target), SETTLED_S)
         with self.piped(f"vm-{tenant}", "ping", "-q", "-i", str(interval_s), target) as pinging:
             yield
             pinging.send_signal(signal.SIGINT)
@@ -148,6 +152,26 @@ class World:
         # The last one may be on its way when ping is told to end.
         assert sent > 10, f"{tenant}: {said}"
         assert sent - received <= 1, f"{tenant}: {said}"
+
+    def settled(self, tenant: str, target: str) -> None:
+        """Assert that a tenant's BGP has nothing left to say, and that its site is reached.
+
+        After an outage TCP waits longer and longer before it tries again: a session may fall, and take its
+        routes along, seconds after its tunnel has come back.
+        """
+        ours = bgp_connections(self.inside(tenant, *BGP_SESSIONS).stdout)
+        theirs = [
+            found
+            for router in self.routers(tenant)
+            for found in bgp_connections(self.run(router, *BGP_SESSIONS).stdout)
+        ]
+        assert {(a, b) for a, b, _ in ours} == {(b, a) for a, b, _ in theirs}, (ours, theirs)
+        assert not [state for *_, state in (*ours, *theirs) if re.search(r"\b(unacked|backoff):", state)]
+        assert self.pings(f"vm-{tenant}", target)
+
+    def routers(self, tenant: str) -> list[str]:
+        """Namespaces of the routers at a tenant's sites."""
+        return [path.name for path in (self.folder / "netns").iterdir() if path.name == f"site-{tenant}"]
 
     def start(self, key: str, name: str, *words: str) -> None:
         """Start a process in a namespace; its output goes to a file."""
@@ -353,6 +377,12 @@ class World:
         for folder in ("compartments", "netns"):
             for path in (self.folder / folder).glob("*"):
                 Namespace(path).remove()
+
+
+def bgp_connections(listed: str) -> list[tuple[str, str, str]]:
+    """Own end, other end and state of each TCP connection that `BGP_SESSIONS` lists."""
+    words = (line.split(maxsplit=4) for line in listed.splitlines())
+    return [(own, other, state) for _, _, own, other, state in words]
 
 
 def kill(pid: int) -> None:

@@ -139,6 +139,10 @@ class Ipv6World(World):
 
     far: FrontEnd | None = None
 
+    def routers(self, tenant: str) -> list[str]:
+        """Namespaces of the routers at a tenant's sites."""
+        return [f"{tenant}-{site}" for site in LANS]
+
     def build(self) -> None:
         """All namespaces, links, addresses and routes."""
         names = [f"{tenant}-{site}" for tenant in TENANTS for site in LANS]

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.root
 
 TENANTS = tuple(RDIDS)
 UP_S = 30
-LOOKS_S = 5.0
+LOOKS_S = 3.0
+"""Time for several looks at a charon; shorter than BGP's hold time and IKE's patience with a peer."""
 CLOUD, LAN = "10.0.0.4", "192.168.50.10"
 
 
@@ -198,7 +199,7 @@ def red_up(world: World) -> None:
 
 def test_a_charon_that_hangs_holds_up_no_report(world: World) -> None:
     def carried(more_than: int) -> int:
-        now = int(world.connection("blue")["bytes_in"])
+        now = int(world.connection("blue").get("bytes_in", 0))
         assert now > more_than
         return now
 
@@ -207,7 +208,6 @@ def test_a_charon_that_hangs_holds_up_no_report(world: World) -> None:
         os.kill(hanging, signal.SIGSTOP)
         try:
             stopped, bytes_in = time.monotonic(), 0
-            # Long enough for several looks at Red's charon, and shorter than any of them waits for an answer.
             while time.monotonic() - stopped < LOOKS_S:
                 bytes_in = eventually(partial(carried, bytes_in), LOOKS_S)
         finally:
