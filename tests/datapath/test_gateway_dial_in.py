@@ -369,7 +369,7 @@ def test_a_charon_that_hangs_is_killed_and_another_one_serves(
     try:
         assert server.daemon.wait(UP_S) == -signal.SIGKILL
     finally:
-        server.daemon.send_signal(signal.SIGCONT)  # None, if it has ended.
+        server.daemon.send_signal(signal.SIGCONT)  # Nothing, if it has ended.
     server.start_charon()
     eventually(lambda: all_up(world), UP_S)
 
